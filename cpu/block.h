@@ -1,0 +1,70 @@
+/* Blocks of decoded instructions, cached by physical address and mode.
+ *
+ * INV-1: a block's bytes are marked in physmem as code; a write to any of them kills the block.
+ * INV-2: a killed block's instructions all have exec_stale as handler, so that whoever runs it
+ *        leaves at its next instruction; its memory lives until no one can be inside it.
+ * INV-3: a block lies in one page, but for a last instruction that crosses into the next; such a
+ *        block is also filed under, and checked against, its second page.
+ */
+#ifndef CPU_BLOCK_H
+#define CPU_BLOCK_H
+
+#include "cpu/cpu.h"
+
+enum { BLOCK_INSNS_MAX = 48 };
+
+struct block {
+    uint64_t gpa;        /* of the first byte */
+    uint64_t second_gpa; /* of the second page's first byte, or ~0 */
+    uint32_t mode;
+    uint16_t count;      /* instructions, without the sentinel */
+    uint16_t bytes;
+    bool dead;
+    uint32_t executions; /* decides when the translator takes over */
+    struct block *hash_next;
+    struct block *page_next[2]; /* other blocks of the page (second page) */
+    struct insn insns[];        /* count, then a sentinel: exec_continue */
+};
+
+/* NULL when out of memory. */
+struct block_cache *block_cache_new(void);
+void block_cache_free(struct block_cache *cache);
+/* The block at cs:rip in the present mode, decoded if need be; NULL when the fetch faults (then the
+ * fault is pending). */
+struct block *block_find(struct cpu *cpu, uint64_t rip);
+/* Kills the blocks that hold any of [gpa, gpa + length), within one page. */
+void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length);
+/* Kills everything. */
+void block_kill_all(struct cpu *cpu);
+/* Frees what was killed; only between blocks. */
+void block_reap(struct cpu *cpu);
+
+/* Goes on at cpu->rip: straight into the block if the jump cache knows it and nothing wants
+ * attention, else back to the run loop. */
+#ifdef RING3_THREADED
+#define BLOCK_GO(cpu) block_go(cpu)
+#else
+#define BLOCK_GO(cpu) EXEC_LEAVE
+#endif
+
+static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64_t linear)
+{
+    return &cpu->jumps[(linear ^ linear >> 12) & (JUMP_CACHE_ENTRIES - 1)];
+}
+
+static always_inline int block_go(struct cpu *cpu)
+{
+    uint64_t linear = cpu->segs[CS].base + cpu->rip;
+    struct jump_entry *entry = block_jump_entry(cpu, linear);
+    if (likely(entry->linear == linear && entry->context == cpu->fetch_context &&
+               !atomic_load_explicit(&cpu->attention, memory_order_relaxed))) {
+        struct block *block = entry->block;
+        cpu->block = block;
+        cpu->block_rip = cpu->rip;
+        cpu->instructions += block->count;
+        return block->insns[0].exec(cpu, block->insns);
+    }
+    return 1; /* EXEC_LEAVE */
+}
+
+#endif

@@ -1,0 +1,343 @@
+/* One virtual processor: all of its state, and what a run of it can end in.
+ *
+ * Everything hangs from `struct cpu *`; there are no globals.  One host thread runs a cpu; the
+ * others may only call cpu_raise_line(), cpu_lower_line() and cpu_kick().
+ *
+ * INV-1: `rip` is current between blocks and after a fault; inside a block the instruction pointer
+ *        is block_rip + insn->offset.
+ * INV-2: the arithmetic flags live in `lazy`, the others in `eflags`; cpu_eflags() composes them.
+ * INV-3: `mode` (block mode), the segments' fast limits, `stack_mask`, `linear_mask`, `ip_mask` and
+ *        `view` follow CR0, CR4, EFER, EFLAGS.VM/AC, CS and SS: whoever changes one of these calls
+ *        cpu_mode_changed().
+ * INV-4: while a block runs, the host's MXCSR holds the guest's with all exceptions masked, when the
+ *        guest has them all masked; else SSE handlers check at each instruction (cpu/sse_env.h).
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include "base/bits.h"
+#include "base/types.h"
+#include "cpu/features.h"
+#include "cpu/insn.h"
+#include "softmmu/mmu.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { CODE_16, CODE_32, CODE_64 };
+
+/* What a decoded block depends on besides its bytes: the key of the block cache. */
+enum {
+    MODE_CODE = 3,          /* CODE_16, CODE_32, CODE_64 */
+    MODE_PROTECTED = 1 << 2, /* CR0.PE and not virtual-8086 */
+    MODE_V86 = 1 << 3,
+    MODE_EM = 1 << 4,
+    MODE_TS = 1 << 5,
+    MODE_MP = 1 << 6,
+    MODE_OSFXSR = 1 << 7,
+    MODE_SINGLE = 1 << 8, /* one instruction a block: single-step, interrupt shadow */
+    MODE_BITS = 9,
+};
+
+/* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
+enum {
+    SEG_TYPE = 0x000f,
+    SEG_S = 0x0010,
+    SEG_DPL_SHIFT = 5,
+    SEG_DPL = 0x0060,
+    SEG_P = 0x0080,
+    SEG_AVL = 0x1000,
+    SEG_L = 0x2000,
+    SEG_DB = 0x4000,
+    SEG_G = 0x8000,
+    /* type bits of code and data segments */
+    SEG_ACCESSED = 1,
+    SEG_WRITABLE = 2,     /* data */
+    SEG_READABLE = 2,     /* code */
+    SEG_EXPAND_DOWN = 4,  /* data */
+    SEG_CONFORMING = 4,   /* code */
+    SEG_CODE = 8,
+};
+
+struct segment {
+    uint64_t base;
+    uint32_t limit; /* bytes, G applied: highest offset */
+    uint16_t selector;
+    uint16_t attributes; /* SEG_…; 0 with SEG_P clear: null, unusable */
+    /* Highest offset that a read (write) may touch without further checks; the fast path needs
+     * offset + size - 1 <= this.  0 for segments that always need the slow check, and then
+     * slow_only says so (offset 0 would pass). */
+    uint64_t read_limit, write_limit;
+};
+
+struct descriptor_table {
+    uint64_t base;
+    uint32_t limit;
+};
+
+/* Lazy arithmetic flags: what the last operation left, from which each flag is computed when asked.
+ * result: the result, sign-extended from the operand's size to 64 bits.
+ * carries: bit 63 the carry out of the top bit (CF), bit 62 the carry into it (CF ^ OF),
+ *          bit 3 the carry out of bit 3 (AF), bit 0 inverts SF, bits 15:8 are XORed into the byte
+ *          whose parity is PF. */
+struct lazy_flags {
+    uint64_t result;
+    uint64_t carries;
+};
+
+union vector {
+    uint8_t b[32];
+    int8_t sb[32];
+    uint16_t w[16];
+    int16_t sw[16];
+    uint32_t d[8];
+    int32_t sd[8];
+    uint64_t q[4];
+    int64_t sq[4];
+    float ps[8];
+    double pd[4];
+} __attribute__((aligned(32)));
+
+/* An x87 register: 80 bits, as FXSAVE lays it out. */
+struct x87_register {
+    uint64_t mantissa;
+    uint16_t exponent; /* sign in bit 15 */
+    uint16_t unused[3];
+};
+
+struct x87 {
+    struct x87_register registers[8]; /* physical R0..R7, not ST-relative */
+    uint16_t control, status;         /* status holds TOP */
+    uint8_t valid;                    /* bit n: R(n) is not empty (FXSAVE's abridged tag) */
+    uint16_t opcode;                  /* FOP, 11 bits */
+    uint16_t code_selector, data_selector;
+    uint64_t code_offset, data_offset;
+};
+
+struct cpu_msrs {
+    uint64_t efer_unused; /* EFER itself is mmu.registers.efer */
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t apic_base, pat, mcg_status, mcg_ctl, misc_enable, feature_control, debugctl;
+    uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
+    uint64_t mc_ctl[4], mc_status[4], mc_addr[4], mc_misc[4];
+    uint64_t tsc_offset; /* TSC = virtual TSC + offset */
+    uint64_t tsc_deadline, spec_ctrl, platform_info, bios_sign_id, smi_count;
+};
+
+/* A pending exception, or the one being delivered. */
+struct cpu_fault {
+    uint8_t vector;
+    bool has_error;
+    bool is_soft; /* INT n, INT3, INTO: no DPL bypass, return after the instruction */
+    uint32_t error;
+    uint64_t cr2; /* for #PF: stored into CR2 at delivery */
+    uint64_t dr6; /* for #DB: bits set in DR6 at delivery */
+};
+
+enum {
+    VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5,
+    VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
+    VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_MF = 16, VECTOR_AC = 17, VECTOR_MC = 18,
+    VECTOR_XM = 19,
+};
+
+/* Events that other threads and devices raise: bits of cpu->lines. */
+enum cpu_line {
+    LINE_INTR = 1 << 0,  /* level, from the PIC or the local APIC; masked by IF */
+    LINE_NMI = 1 << 1,   /* edge */
+    LINE_INIT = 1 << 2,  /* edge: reset to wait-for-SIPI (or start, on the BSP) */
+    LINE_SIPI = 1 << 3,  /* edge; the vector is in sipi_vector */
+    LINE_EXIT = 1 << 4,  /* leave cpu_run() with CPU_EXIT_KICKED */
+};
+
+enum cpu_exit {
+    CPU_EXIT_KICKED,   /* cpu_kick() was called */
+    CPU_EXIT_HALTED,   /* HLT, and nothing pending that wakes it: wait for a line */
+    CPU_EXIT_SHUTDOWN, /* triple fault */
+    CPU_EXIT_DEBUG,    /* a debugger's breakpoint */
+};
+
+/* Upward calls, set at wiring.  They take the machine's lock themselves. */
+struct cpu_ops {
+    uint32_t (*port_read)(void *machine, struct cpu *cpu, uint16_t port, unsigned size);
+    void (*port_write)(void *machine, struct cpu *cpu, uint16_t port, unsigned size,
+                       uint32_t value);
+    uint64_t (*mmio_read)(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size, uint64_t value);
+    /* The vector to deliver for LINE_INTR, or -1 when none is left. */
+    int (*acknowledge)(void *machine, struct cpu *cpu);
+    uint64_t (*tsc)(void *machine, struct cpu *cpu); /* cycles since power-on */
+    /* IA32_APIC_BASE, CR8 (0..15), x2APIC registers (MSR 800h..8FFh) and the TSC deadline. */
+    void (*apic_base_changed)(void *machine, struct cpu *cpu, uint64_t value);
+    uint8_t (*cr8_read)(void *machine, struct cpu *cpu);
+    void (*cr8_write)(void *machine, struct cpu *cpu, uint8_t value);
+    bool (*x2apic_read)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t *value);
+    bool (*x2apic_write)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t value);
+    void (*tsc_deadline)(void *machine, struct cpu *cpu, uint64_t tsc);
+    void (*ferr)(void *machine, struct cpu *cpu); /* FERR#: an x87 error with CR0.NE clear */
+};
+
+struct block;
+struct block_cache;
+
+enum { JUMP_CACHE_ENTRIES = 4096 };
+
+/* Linear instruction address and context → block.  `context` is the fetch context at the time:
+ * mode and generation, so that any change of mapping or mode misses. */
+struct jump_entry {
+    uint64_t linear;
+    uint64_t context;
+    struct block *block;
+};
+
+struct cpu {
+    /* --- touched by nearly every instruction */
+    uint64_t regs[REG_COUNT];
+    struct lazy_flags lazy;
+    uint64_t block_rip; /* instruction pointer of the running block's first byte */
+    uint64_t rip;
+    struct shadow_view *view; /* of the current privilege */
+    uint64_t linear_mask;     /* 2^32-1 outside 64-bit mode, else all ones */
+    uint64_t ip_mask;         /* 2^16-1, 2^32-1 or all ones, by code size */
+    uint64_t stack_mask;      /* the same for the stack, by SS.B and mode */
+    uint64_t load_value;      /* what a slow load found */
+    struct segment segs[SEG_COUNT];
+    uint32_t eflags; /* all but the arithmetic flags; bit 1 set */
+    uint32_t mode;   /* MODE_… */
+    uint8_t cpl;
+    bool inhibit;    /* interrupts are held off for one instruction (STI, MOV SS, POP SS) */
+    bool inhibit_debug; /* … and debug traps too (MOV SS, POP SS) */
+    bool halted;
+    atomic_uint attention; /* something for the run loop: see run.c */
+    atomic_uint lines;     /* enum cpu_line */
+    uint64_t fetch_context; /* the jump cache's context now */
+    uint64_t instructions;  /* executed so far, by whole blocks */
+
+    union vector xmm[16];
+    uint32_t mxcsr;
+    uint32_t mxcsr_mask;
+    struct x87 x87;
+    uint64_t xcr0;
+
+    /* --- a read-modify-write that cannot be done in place, and wide accesses */
+    struct {
+        uint8_t bytes[64] __attribute__((aligned(64)));
+        uint64_t offset;
+        uint8_t seg, size;
+        bool pending;
+    } rmw;
+
+    struct cpu_fault fault;
+    struct mmu mmu;
+    struct descriptor_table gdt, idt;
+    struct segment ldt, tr;
+    uint64_t cr2;
+    uint64_t dr[8]; /* DR0..3, DR6, DR7 */
+    struct cpu_msrs msr;
+    bool nmi_blocked;      /* until IRET */
+    uint8_t sipi_vector;
+    bool wait_for_sipi;
+    unsigned index;        /* 0: the bootstrap processor */
+    unsigned delivering;   /* nested exception delivery: double and triple faults */
+
+    const struct cpu_model *model;
+    const struct cpu_ops *ops;
+    void *machine;
+    struct block_cache *blocks;
+    struct block *block; /* the running one */
+    struct jump_entry jumps[JUMP_CACHE_ENTRIES];
+
+    struct {
+        uint64_t blocks_decoded, blocks_killed, jump_misses, exceptions[32], interrupts;
+        uint64_t slow_loads, slow_stores, mmio, code_writes;
+    } count;
+};
+
+/* Allocates a cpu wired to `physmem`; reset state as after power-on.  NULL when out of memory. */
+struct cpu *cpu_new(unsigned index, const struct cpu_model *model, struct physmem *physmem,
+                    const struct cpu_ops *ops, void *machine);
+void cpu_free(struct cpu *cpu);
+/* SDM 3A table 10-1; `init`: the INIT state (caches, FPU, MSRs kept) rather than RESET. */
+void cpu_reset(struct cpu *cpu, bool init);
+/* Runs until something ends it; may be called again for every result but SHUTDOWN. */
+enum cpu_exit cpu_run(struct cpu *cpu);
+/* Executes at most one instruction (or delivers one event). */
+enum cpu_exit cpu_step(struct cpu *cpu);
+
+/* From any thread. */
+void cpu_raise_line(struct cpu *cpu, enum cpu_line line);
+void cpu_lower_line(struct cpu *cpu, enum cpu_line line);
+static inline void cpu_kick(struct cpu *cpu)
+{
+    cpu_raise_line(cpu, LINE_EXIT);
+}
+/* Would a halted cpu wake now? */
+bool cpu_has_wakeup(const struct cpu *cpu);
+
+/* Re-derives everything of INV-3. */
+void cpu_mode_changed(struct cpu *cpu);
+/* Registers as "info registers" and -d int print them. */
+void cpu_describe(const struct cpu *cpu, FILE *out);
+
+/* --- facts of the mode */
+static inline unsigned cpu_code_size(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_CODE;
+}
+static inline bool cpu_is_64(const struct cpu *cpu)
+{
+    return (cpu->mode & MODE_CODE) == CODE_64;
+}
+static inline bool cpu_is_protected(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_PROTECTED;
+}
+static inline bool cpu_is_v86(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_V86;
+}
+#define EFER_SCE BIT(0)
+#define EFER_LME BIT(8)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
+static inline bool cpu_is_long(const struct cpu *cpu) /* 64-bit or compatibility mode */
+{
+    return cpu->mmu.registers.efer & EFER_LMA;
+}
+static inline unsigned cpu_iopl(const struct cpu *cpu)
+{
+    return cpu->eflags >> 12 & 3;
+}
+
+#define CR0_PE BIT(0)
+#define CR0_MP BIT(1)
+#define CR0_EM BIT(2)
+#define CR0_TS BIT(3)
+#define CR0_ET BIT(4)
+#define CR0_NE BIT(5)
+#define CR0_WP BIT(16)
+#define CR0_AM BIT(18)
+#define CR0_NW BIT(29)
+#define CR0_CD BIT(30)
+#define CR0_PG BIT(31)
+#define CR4_VME BIT(0)
+#define CR4_PVI BIT(1)
+#define CR4_TSD BIT(2)
+#define CR4_DE BIT(3)
+#define CR4_PSE BIT(4)
+#define CR4_PAE BIT(5)
+#define CR4_MCE BIT(6)
+#define CR4_PGE BIT(7)
+#define CR4_PCE BIT(8)
+#define CR4_OSFXSR BIT(9)
+#define CR4_OSXMMEXCPT BIT(10)
+#define CR4_UMIP BIT(11)
+#define CR4_FSGSBASE BIT(16)
+#define CR4_PCIDE BIT(17)
+#define CR4_OSXSAVE BIT(18)
+#define CR4_SMEP BIT(20)
+#define CR4_SMAP BIT(21)
+
+#endif

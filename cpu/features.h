@@ -1,0 +1,52 @@
+/* What a processor model offers: one bit a row of features.def. */
+#ifndef CPU_FEATURES_H
+#define CPU_FEATURES_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum feature {
+#define FEATURE(id, ...) FEAT_##id,
+#include "cpu/features.def"
+#undef FEATURE
+    FEATURE_COUNT
+};
+
+struct feature_set {
+    uint64_t words[(FEATURE_COUNT + 63) / 64];
+};
+
+static inline bool feature_has(const struct feature_set *set, enum feature feature)
+{
+    return set->words[feature / 64] >> (feature % 64) & 1;
+}
+
+static inline void feature_add(struct feature_set *set, enum feature feature)
+{
+    set->words[feature / 64] |= UINT64_C(1) << (feature % 64);
+}
+
+static inline void feature_remove(struct feature_set *set, enum feature feature)
+{
+    set->words[feature / 64] &= ~(UINT64_C(1) << (feature % 64));
+}
+
+/* A processor model of -cpu. */
+struct cpu_model {
+    const char *name, *vendor, *brand, *help;
+    uint32_t signature;  /* CPUID.1:EAX; also EDX at reset */
+    uint32_t max_leaf, max_extended_leaf; /* 0: CPUID does not exist (486 without) */
+    uint8_t physical_bits, linear_bits;
+    struct feature_set features; /* of the model, cut down to what ring3 has on this host */
+};
+
+/* Parses "max", "qemu64,-avx,+sse4_2" …: fills *model, or -EINVAL with a line that lists the
+ * models. */
+int cpu_model_parse(const char *text, struct cpu_model *model, struct error *error);
+/* One row a model, for "-cpu help". */
+void cpu_model_list(FILE *out);
+
+#endif

@@ -1,0 +1,60 @@
+/* The privileged architecture: segments, gates, tasks, interrupts, control registers, CPUID, MSRs.
+ * Functions that can fault return true with the fault pending. */
+#ifndef CPU_SYSTEM_H
+#define CPU_SYSTEM_H
+
+#include "cpu/exec.h"
+
+/* --- segment.c */
+/* Loads DS, ES, FS, GS or SS with all checks of the present mode (SDM 3A §5.6, §3.4.5). */
+must_check bool segment_load(struct cpu *cpu, unsigned seg, uint16_t selector);
+/* Real-mode and virtual-8086 load: base = selector << 4. */
+void segment_load_real(struct cpu *cpu, unsigned seg, uint16_t selector);
+/* Re-derives read_limit and write_limit of every segment for the present mode. */
+void segment_update_limits(struct cpu *cpu);
+
+/* --- interrupt.c */
+enum interrupt_kind {
+    INTERRUPT_EXTERNAL,  /* from the PIC or APIC, and NMI */
+    INTERRUPT_EXCEPTION, /* a fault or trap of the processor */
+    INTERRUPT_SOFTWARE,  /* INT n: gate DPL is checked */
+    INTERRUPT_ICEBP,     /* INT1: a trap without the DPL check */
+};
+/* Delivers through the IVT or IDT; rip must be what is to be pushed.  On a fault during delivery
+ * returns true with that fault pending. */
+must_check bool interrupt_deliver(struct cpu *cpu, unsigned vector, enum interrupt_kind kind,
+                                  bool has_error, uint32_t error);
+/* Delivers cpu->fault, and what that leads to (double fault); false: done, true: triple fault. */
+must_check bool fault_deliver(struct cpu *cpu);
+
+/* --- debug.c */
+/* Linear range [at, at+length) was accessed as `kind` (DR7's R/W: 0 execute, 1 write, 2 I/O, 3 any
+ * read or write): remembers the DR6 bits of matching data breakpoints for the trap after the
+ * instruction.  Called only from slow paths. */
+void debug_note_access(struct cpu *cpu, uint64_t linear, unsigned length, unsigned kind);
+/* Is an instruction breakpoint set at `linear` (and RF clear)? */
+bool debug_instruction_hit(const struct cpu *cpu, uint64_t linear, uint64_t *dr6);
+bool debug_any_instruction(const struct cpu *cpu); /* DR7 enables some execution breakpoint */
+bool debug_page_is_watched(void *cpu, gva_t page);
+/* DR6 bits gathered by debug_note_access since the last call; cleared. */
+uint64_t debug_take_pending(struct cpu *cpu);
+
+/* --- cpuid.c */
+struct cpuid_result {
+    uint32_t eax, ebx, ecx, edx;
+};
+struct cpuid_result cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf);
+
+/* --- msr.c: #GP(0) for what does not exist */
+must_check bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value);
+must_check bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value);
+void msr_reset(struct cpu *cpu);
+
+/* --- x87.c, sse.c */
+void x87_reset(struct cpu *cpu);
+void sse_reset(struct cpu *cpu);
+/* Called around a run of blocks: the guest's MXCSR into the host's register and back (INV-4). */
+void sse_enter(struct cpu *cpu);
+void sse_leave(struct cpu *cpu);
+
+#endif
