@@ -29,9 +29,9 @@ static always_inline void *mem_fast(struct cpu *cpu, unsigned seg, uint64_t offs
     uint64_t linear = (segment->base + offset) & cpu->linear_mask;
     struct shadow_entry *entry =
         &cpu->view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
-    uint64_t limit = write ? segment->write_limit : segment->read_limit;
+    uint64_t end = write ? segment->write_end : segment->read_end;
     uint64_t tag = write ? entry->write_tag : entry->read_tag;
-    if (likely(offset + (size - 1) <= limit && ((linear + (size - 1)) & PAGE_MASK) == tag))
+    if (likely(offset + size <= end && ((linear + (size - 1)) & PAGE_MASK) == tag))
         return (void *)(entry->addend + linear);
     return NULL;
 }

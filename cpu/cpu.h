@@ -65,10 +65,9 @@ struct segment {
     uint32_t limit; /* bytes, G applied: highest offset */
     uint16_t selector;
     uint16_t attributes; /* SEG_…; 0 with SEG_P clear: null, unusable */
-    /* Highest offset that a read (write) may touch without further checks; the fast path needs
-     * offset + size - 1 <= this.  0 for segments that always need the slow check, and then
-     * slow_only says so (offset 0 would pass). */
-    uint64_t read_limit, write_limit;
+    /* End (exclusive) of the offsets from 0 that a read (write) may touch without further checks:
+     * the fast path needs offset + size <= this.  0: every access takes the slow path. */
+    uint64_t read_end, write_end;
 };
 
 struct descriptor_table {

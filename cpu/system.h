@@ -10,7 +10,7 @@
 must_check bool segment_load(struct cpu *cpu, unsigned seg, uint16_t selector);
 /* Real-mode and virtual-8086 load: base = selector << 4. */
 void segment_load_real(struct cpu *cpu, unsigned seg, uint16_t selector);
-/* Re-derives read_limit and write_limit of every segment for the present mode. */
+/* Re-derives read_end and write_end of every segment for the present mode. */
 void segment_update_limits(struct cpu *cpu);
 
 /* --- interrupt.c */
