@@ -1,0 +1,533 @@
+/* Bytes to struct insn: prefixes, opcode, row, ModRM and SIB, displacement, immediates.
+ *
+ * Knows nothing of instructions but what their rows say; what a row's operand letters mean for the
+ * encoding is here, and what makes an encoding undefined.
+ *
+ * Must not know: what handlers do, and processor state other than the block mode.
+ *
+ * INV-1: never reads beyond `available` bytes, nor beyond the fifteenth.
+ *
+ * Sources: SDM 2A ch. 2 (instruction format), SDM 2D app. A (operand letters, opcode maps),
+ * SDM 3A §2.5 (CR0.EM, MP, TS), §10.1 (CR4.OSFXSR).
+ */
+#include "cpu/decode.h"
+
+#include "cpu/decode_priv.h"
+#include "cpu/exec.h"
+
+enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, REX = 0x40 };
+
+struct decoding {
+    const uint8_t *bytes;
+    unsigned at, limit; /* limit: bytes that may be read, at most 15 */
+    uint32_t mode;
+    unsigned code; /* CODE_… */
+    bool operand_prefix, address_prefix;
+    uint8_t rex;
+    uint8_t segment; /* enum seg; SEG_COUNT without override */
+    uint8_t map, opcode;
+};
+
+/* --- reading; each answers false when the bytes end */
+static bool read_byte(struct decoding *d, uint8_t *value)
+{
+    if (d->at >= d->limit)
+        return false;
+    *value = d->bytes[d->at++];
+    return true;
+}
+
+/* `size` 0, 1, 2, 4 or 8 bytes, sign-extended. */
+static bool read_signed(struct decoding *d, unsigned size, int64_t *value)
+{
+    uint64_t bits = 0;
+    if (d->limit - d->at < size)
+        return false;
+    for (unsigned i = 0; i < size; i++)
+        bits |= (uint64_t)d->bytes[d->at + i] << (8 * i);
+    d->at += size;
+    *value = size ? bits_sign_extend(bits, 8 * size) : 0;
+    return true;
+}
+
+static void take_segment(struct decoding *d, unsigned segment)
+{
+    /* SDM: in 64-bit mode the overrides of CS, DS, ES and SS mean nothing, and take nothing back. */
+    if (d->code != CODE_64 || segment >= FS)
+        d->segment = (uint8_t)segment;
+}
+
+/* Takes the prefixes and leaves the opcode's first byte in d->opcode. */
+static bool read_prefixes(struct decoding *d, struct insn *insn)
+{
+    uint8_t byte;
+    while (read_byte(d, &byte)) {
+        uint8_t rex = 0;
+        switch (byte) {
+        case 0x26:
+            take_segment(d, ES);
+            break;
+        case 0x2e:
+            take_segment(d, CS);
+            break;
+        case 0x36:
+            take_segment(d, SS);
+            break;
+        case 0x3e:
+            take_segment(d, DS);
+            break;
+        case 0x64:
+            take_segment(d, FS);
+            break;
+        case 0x65:
+            take_segment(d, GS);
+            break;
+        case 0x66:
+            d->operand_prefix = true;
+            break;
+        case 0x67:
+            d->address_prefix = true;
+            break;
+        case 0xf0:
+            insn->lock = 1;
+            break;
+        case 0xf2:
+            insn->rep = REP_F2;
+            break;
+        case 0xf3:
+            insn->rep = REP_F3;
+            break;
+        default:
+            if (d->code != CODE_64 || (byte & 0xf0) != REX) {
+                d->opcode = byte;
+                return true;
+            }
+            rex = byte;
+        }
+        /* SDM: a REX that is not directly before the opcode is ignored. */
+        d->rex = rex;
+    }
+    return false;
+}
+
+static bool read_opcode(struct decoding *d)
+{
+    d->map = MAP_1;
+    if (d->opcode != 0x0f)
+        return true;
+    d->map = MAP_0F;
+    if (!read_byte(d, &d->opcode))
+        return false;
+    if (d->opcode != 0x38 && d->opcode != 0x3a)
+        return true;
+    d->map = d->opcode == 0x38 ? MAP_0F38 : MAP_0F3A;
+    return read_byte(d, &d->opcode);
+}
+
+/* --- the row */
+static enum prefix_class prefix_class(const struct decoding *d, const struct insn *insn)
+{
+    if (insn->rep)
+        return insn->rep == REP_F3 ? PREFIX_F3 : PREFIX_F2;
+    return d->operand_prefix ? PREFIX_66 : PREFIX_NONE;
+}
+
+/* The row that owns the encoding, or OPCODE_COUNT. */
+static unsigned find_row(const struct decode_index *index, const struct decode_slot *slot,
+                         unsigned mode_bit, enum prefix_class prefix, uint8_t modrm,
+                         const struct feature_set *features)
+{
+    bool memory = modrm < 0xc0;
+    const struct decode_entry *entry = index->entries + slot->first;
+    for (unsigned n = slot->count; n > 0; n--, entry++) {
+        if (!(entry->modes & mode_bit) || !(entry->prefixes >> prefix & 1))
+            continue;
+        if ((modrm & entry->mask) != entry->value)
+            continue;
+        if (!(memory ? entry->memory_form : entry->register_form))
+            continue;
+        /* WHY: an absent instruction leaves its encoding to the less specific one, as on the
+         * processors that lack it: LZCNT is BSR, PAUSE is NOP. */
+        if (feature_has(features, opcode_rows[entry->row].feature))
+            return entry->row;
+    }
+    return OPCODE_COUNT;
+}
+
+/* --- sizes */
+static unsigned size_v(const struct decoding *d, bool operand_prefix)
+{
+    if (d->rex & REX_W)
+        return SIZE_64;
+    return (d->code == CODE_16) != operand_prefix ? SIZE_16 : SIZE_32;
+}
+
+static unsigned operand_size(const struct decoding *d, const struct opcode_row *row)
+{
+    bool is_64 = d->code == CODE_64;
+    bool operand_prefix = d->operand_prefix && row->prefix != P_66;
+    if (row->attributes & A_IGNORE_66 && (is_64 || row->size != SZ_F64))
+        operand_prefix = false;
+    switch (row->size) {
+    case SZ_B:
+        return SIZE_8;
+    case SZ_W:
+        return SIZE_16;
+    case SZ_D:
+        return SIZE_32;
+    case SZ_V:
+        return size_v(d, operand_prefix);
+    case SZ_V64:
+        if (!is_64)
+            return size_v(d, operand_prefix);
+        return operand_prefix && !(d->rex & REX_W) ? SIZE_16 : SIZE_64;
+    case SZ_F64:
+        return is_64 ? SIZE_64 : size_v(d, operand_prefix);
+    case SZ_Y:
+        return d->rex & REX_W ? SIZE_64 : SIZE_32;
+    case SZ_N:
+        return is_64 ? SIZE_64 : SIZE_32;
+    case SZ_Z: {
+        unsigned size = size_v(d, operand_prefix);
+        return size == SIZE_64 ? SIZE_32 : size;
+    }
+    default: /* SZ_Q, SZ_X */
+        return SIZE_64;
+    }
+}
+
+static unsigned address_size(const struct decoding *d)
+{
+    switch (d->code) {
+    case CODE_64:
+        return d->address_prefix ? SIZE_32 : SIZE_64;
+    case CODE_32:
+        return d->address_prefix ? SIZE_16 : SIZE_32;
+    default:
+        return d->address_prefix ? SIZE_32 : SIZE_16;
+    }
+}
+
+/* --- the memory operand */
+static void choose_segment(const struct decoding *d, struct insn *insn, bool stack_based)
+{
+    if (d->segment != SEG_COUNT)
+        insn->seg = d->segment;
+    else if (d->code == CODE_64)
+        insn->seg = stack_based ? SEG_FLAT_STACK : SEG_FLAT;
+    else
+        insn->seg = stack_based ? SS : DS;
+}
+
+static bool read_displacement(struct decoding *d, struct insn *insn, unsigned size)
+{
+    int64_t value;
+    if (!read_signed(d, size, &value))
+        return false;
+    insn->disp = (int32_t)value;
+    return true;
+}
+
+static bool read_memory_16(struct decoding *d, struct insn *insn)
+{
+    static const uint8_t bases[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
+    static const uint8_t indexes[8] = {RSI, RDI, RSI, RDI, REG_ZERO, REG_ZERO, REG_ZERO, REG_ZERO};
+    static const uint8_t displacements[3] = {0, 1, 2};
+    unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
+    if (mod == 0 && rm == 6) {
+        choose_segment(d, insn, false);
+        return read_displacement(d, insn, 2);
+    }
+    insn->base = bases[rm];
+    insn->index = indexes[rm];
+    choose_segment(d, insn, insn->base == RBP);
+    return read_displacement(d, insn, displacements[mod]);
+}
+
+static bool read_memory_32(struct decoding *d, struct insn *insn)
+{
+    static const uint8_t displacements[3] = {0, 1, 4};
+    unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7;
+    unsigned displacement = displacements[mod];
+    if (rm == 4) {
+        uint8_t sib;
+        if (!read_byte(d, &sib))
+            return false;
+        unsigned index = (sib >> 3 & 7) | (d->rex & REX_X ? 8 : 0);
+        if (index != RSP) {
+            insn->index = (uint8_t)index;
+            insn->scale = sib >> 6;
+        }
+        rm = sib & 7;
+        if (mod == 0 && rm == 5)
+            displacement = 4;
+        else
+            insn->base = (uint8_t)(rm | (d->rex & REX_B ? 8 : 0));
+    } else if (mod == 0 && rm == 5) {
+        displacement = 4;
+        insn->rip = d->code == CODE_64;
+    } else {
+        insn->base = (uint8_t)(rm | (d->rex & REX_B ? 8 : 0));
+    }
+    choose_segment(d, insn, insn->base == RSP || insn->base == RBP);
+    return read_displacement(d, insn, displacement);
+}
+
+/* --- operands */
+static bool is_mov_special(const struct opcode_row *row)
+{
+    return row->operand[0] == O_Cd || row->operand[1] == O_Cd || row->operand[0] == O_Dd ||
+           row->operand[1] == O_Dd;
+}
+
+/* Register numbers as the operand letters want them: byte offsets, no REX where there are only
+ * eight registers. */
+static void number_registers(const struct decoding *d, const struct opcode_row *row,
+                             struct insn *insn)
+{
+    unsigned reg = insn->modrm >> 3 & 7, rm = insn->modrm & 7;
+    unsigned low = d->opcode & 7;
+    unsigned wide_reg = reg | (d->rex & REX_R ? 8 : 0), wide_rm = rm | (d->rex & REX_B ? 8 : 0);
+    if (row->modrm != M_NONE) {
+        insn->reg = (uint8_t)wide_reg;
+        if (!insn->memory)
+            insn->rm = (uint8_t)wide_rm;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        switch (row->operand[i]) {
+        case O_Eb:
+            if (!insn->memory)
+                insn->rm = insn_byte_offset(wide_rm, d->rex);
+            break;
+        case O_Gb:
+            insn->reg = insn_byte_offset(wide_reg, d->rex);
+            break;
+        case O_Zb:
+            insn->reg = insn_byte_offset(low | (d->rex & REX_B ? 8 : 0), d->rex);
+            break;
+        case O_Zv:
+            insn->reg = (uint8_t)(low | (d->rex & REX_B ? 8 : 0));
+            break;
+        case O_Pq:
+        case O_Pd:
+        case O_Sw:
+            insn->reg = (uint8_t)reg;
+            break;
+        case O_Qq:
+        case O_Qd:
+        case O_Nq:
+        case O_STi:
+            if (!insn->memory)
+                insn->rm = (uint8_t)rm;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* One operand's bytes after ModRM and displacement. */
+static bool read_immediate(struct decoding *d, struct insn *insn, unsigned operand, bool second)
+{
+    unsigned size;
+    bool is_signed = true;
+    int64_t value;
+    switch (operand) {
+    case O_Ib:
+        size = 1;
+        is_signed = false;
+        break;
+    case O_sIb:
+    case O_Jb:
+        size = 1;
+        break;
+    case O_Iw:
+        size = 2;
+        is_signed = false;
+        break;
+    case O_Iz:
+    case O_Jz:
+    case O_Ap:
+        size = insn->size == SIZE_16 ? 2 : 4;
+        is_signed = operand != O_Ap;
+        break;
+    case O_Iv:
+        size = 1u << insn->size;
+        break;
+    case O_Ob:
+    case O_Ov:
+        size = 1u << insn->address;
+        is_signed = false;
+        break;
+    default:
+        return true;
+    }
+    if (!read_signed(d, size, &value))
+        return false;
+    if (!is_signed && size < 8)
+        value = (int64_t)bits_field((uint64_t)value, 0, 8 * size);
+    if (second)
+        insn->disp = (int32_t)value;
+    else
+        insn->imm = (uint64_t)value;
+    if (operand != O_Ap)
+        return true;
+    if (!read_signed(d, 2, &value))
+        return false;
+    insn->disp = (uint16_t)value;
+    return true;
+}
+
+static bool is_moffs(unsigned operand)
+{
+    return operand == O_Ob || operand == O_Ov;
+}
+
+static bool is_immediate(unsigned operand)
+{
+    return (operand >= O_Ib && operand <= O_Ov);
+}
+
+static bool read_operands(struct decoding *d, const struct opcode_row *row, struct insn *insn)
+{
+    insn->size = operand_size(d, row);
+    insn->address = address_size(d);
+    insn->base = insn->index = REG_ZERO;
+    insn->memory = row->modrm != M_NONE && insn->modrm < 0xc0 && !is_mov_special(row);
+    if (!insn->memory)
+        choose_segment(d, insn, false);
+    else if (!(insn->address == SIZE_16 ? read_memory_16(d, insn) : read_memory_32(d, insn)))
+        return false;
+    number_registers(d, row, insn);
+    bool second = false;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned operand = row->operand[i];
+        if (!is_immediate(operand))
+            continue;
+        if (!read_immediate(d, insn, operand, second))
+            return false;
+        second = true;
+        insn->memory |= is_moffs(operand);
+    }
+    return true;
+}
+
+/* --- encodings that raise #UD or #NM */
+static bool is_undefined(const struct decoding *d, const struct opcode_row *row,
+                         const struct insn *insn)
+{
+    if (insn->lock && !(row->attributes & A_LOCK && insn->memory))
+        return true;
+    if (row->attributes & A_PROT && !(d->mode & MODE_PROTECTED))
+        return true;
+    if (row->modrm != M_NONE &&
+        (insn->memory ? row->policy_memory : row->policy_register) == NEVER)
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        switch (row->operand[i]) {
+        case O_Sw:
+            if (insn->reg > GS || (i == 0 && insn->reg == CS))
+                return true;
+            break;
+        case O_Cd: /* CR0, CR2, CR3, CR4, CR8 */
+            if (insn->reg > 8 || !(0x11d >> insn->reg & 1))
+                return true;
+            break;
+        case O_Dd:
+            if (insn->reg > 7)
+                return true;
+            break;
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
+/* The handler that the state of the floating-point unit puts before the row's own, or NULL. */
+static exec_fn *unit_handler(uint32_t mode, unsigned attributes)
+{
+    if (attributes & (A_MMX | A_SSE) && mode & MODE_EM)
+        return exec_undefined;
+    if (attributes & A_SSE && !(mode & MODE_OSFXSR))
+        return exec_undefined;
+    if (attributes & A_X87 && mode & (MODE_EM | MODE_TS))
+        return exec_device_not_available;
+    if (attributes & (A_MMX | A_SSE) && mode & MODE_TS)
+        return exec_device_not_available;
+    if (attributes & A_FWAIT && mode & MODE_MP && mode & MODE_TS)
+        return exec_device_not_available;
+    return NULL;
+}
+
+static exec_fn *choose_handler(const struct decoding *d, const struct opcode_row *row,
+                               const struct insn *insn)
+{
+    exec_fn *handler;
+    if (is_undefined(d, row, insn))
+        return exec_undefined;
+    handler = unit_handler(d->mode, row->attributes);
+    if (!handler)
+        handler = opcode_exec[insn->row][insn->memory][insn->size];
+    return handler ? handler : exec_undefined;
+}
+
+static enum decode_result finish(const struct decoding *d, struct insn *insn, exec_fn *handler)
+{
+    insn->exec = handler;
+    insn->length = (uint8_t)d->at;
+    insn->rex = d->rex != 0;
+    return DECODE_OK;
+}
+
+/* The bytes ended before the instruction did. */
+static enum decode_result finish_short(const struct decoding *d, struct insn *insn)
+{
+    if (d->limit < INSN_LENGTH_MAX)
+        return DECODE_TRUNCATED;
+    insn->exec = exec_too_long;
+    insn->length = INSN_LENGTH_MAX;
+    return DECODE_TOO_LONG;
+}
+
+enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
+                          const struct feature_set *features, struct insn *insn)
+{
+    const struct decode_index *index = decode_index();
+    struct decoding d = {
+        .bytes = bytes,
+        .limit = available < INSN_LENGTH_MAX ? (unsigned)available : INSN_LENGTH_MAX,
+        .mode = mode,
+        .code = mode & MODE_CODE,
+        .segment = SEG_COUNT,
+    };
+    *insn = (struct insn){.base = REG_ZERO, .index = REG_ZERO};
+    if (!read_prefixes(&d, insn) || !read_opcode(&d))
+        return finish_short(&d, insn);
+
+    unsigned mode_bit = d.code == CODE_64 ? X_64 : X_LEGACY;
+    unsigned opcode = d.opcode;
+    /* QUIRK: 90 is NOP, but with REX.B it is XCHG R8 as the rest of its row. */
+    if (d.map == MAP_1 && opcode == 0x90 && d.rex & REX_B)
+        opcode = 0x91;
+    const struct decode_slot *slot = &index->slots[d.map][opcode];
+    if (!(slot->modes & mode_bit))
+        return finish(&d, insn, exec_undefined);
+    if (slot->modrm_modes & mode_bit && !read_byte(&d, &insn->modrm))
+        return finish_short(&d, insn);
+
+    unsigned row = find_row(index, slot, mode_bit, prefix_class(&d, insn), insn->modrm, features);
+    if (row == OPCODE_COUNT)
+        return finish(&d, insn, exec_undefined);
+    insn->row = (uint16_t)row;
+    if (!read_operands(&d, &opcode_rows[row], insn))
+        return finish_short(&d, insn);
+    return finish(&d, insn, choose_handler(&d, &opcode_rows[row], insn));
+}
+
+bool decode_ends_block(const struct insn *insn)
+{
+    return insn->exec == exec_undefined || insn->exec == exec_device_not_available ||
+           insn->exec == exec_too_long || insn->exec == exec_fetch_fault ||
+           opcode_rows[insn->row].attributes & (A_END | A_BRANCH);
+}
