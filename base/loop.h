@@ -18,11 +18,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct pollfd;
+
 struct loop_watch {
     int fd;
     short events; /* POLLIN, POLLOUT; 0: only errors and hang-up */
     void (*ready)(void *opaque, short events);
     void *opaque;
+    uint64_t age; /* tells a watch from a later one of the same fd */
 };
 
 struct loop {
@@ -30,6 +33,9 @@ struct loop {
     atomic_uint waiting; /* threads on their way through the turnstile */
     struct loop_watch *watches;
     size_t count, capacity;
+    uint64_t age;
+    struct pollfd *polled; /* what loop_run_once() waits for, with the ages of the watches */
+    uint64_t *polled_ages;
     int wake_fd;
     struct clock clock; /* host time from loop_init() on, always running; fires on this thread */
     bool quit;
