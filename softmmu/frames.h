@@ -11,13 +11,18 @@
 #include "base/error.h"
 #include "base/types.h"
 
+#include <pthread.h>
+
 struct frames {
     uint8_t *host; /* the memfd, mapped whole: frame n is at host + n * 4096 */
     int fd;
     uint32_t budget; /* frames, the zero page among them */
     uint32_t used;
-    uint32_t *free_list; /* a shuffled stack of frames not in use */
     uint32_t *references;
+    uint32_t *returned; /* a stack of frames given back */
+    uint32_t returned_count;
+    uint64_t next_fresh, order_mask; /* the walk over frames never used yet */
+    pthread_mutex_t lock;            /* frames are taken by vCPUs and by DMA */
 };
 
 #define FRAMES_ZERO MPN(0)

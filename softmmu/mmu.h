@@ -38,12 +38,24 @@ enum shadow_view_id {
     SHADOW_VIEWS
 };
 
+/* What the shadow knows of an entry beside its tags. */
+struct shadow_info {
+    uint64_t page;      /* linear, or SHADOW_NO: the slot is empty */
+    uint64_t ppn;
+    uint8_t rights;     /* 1 << enum mmu_access, as the guest walk granted them */
+    uint8_t page_shift; /* of the guest's page: 12, 21, 22 or 30 */
+    bool global;
+    uint8_t listed;     /* 1: in local[], 2: in global[] */
+};
+
 struct shadow_view {
     struct shadow_entry entries[SHADOW_ENTRIES];
-    uint16_t filled[SHADOW_ENTRIES]; /* indices in use: a flush costs what was filled */
-    uint8_t global[SHADOW_ENTRIES];  /* 1: from a global translation */
-    uint32_t gpas[SHADOW_ENTRIES];   /* PPN of the entry (low 32 bits), to find entries by page */
-    unsigned filled_count;
+    struct shadow_info info[SHADOW_ENTRIES];
+    /* Slots filled since the last flush, so that a flush costs what was filled. */
+    uint16_t local[SHADOW_ENTRIES], global[SHADOW_ENTRIES];
+    unsigned local_count, global_count;
+    /* The linear range that holds every entry of a large page: INVLPG outside it looks at one slot. */
+    uint64_t large_low, large_high;
 };
 
 /* The shadow of one guest address space: one for each PCID in recent use. */
@@ -84,6 +96,8 @@ struct mmu {
     /* Is any byte of the page of `gva` watched (for what kind of access does not matter)? */
     bool (*page_is_watched)(void *opaque, gva_t page);
     void *opaque;
+    /* By RAM page: has an entry ever been filled for it / with a write tag?  Spares the search. */
+    uint64_t *seen, *seen_written;
     struct {
         uint64_t fills, walks, flushes, flushed_entries, space_switches;
     } count;
@@ -97,7 +111,8 @@ struct translation {
     bool global;
 };
 
-void mmu_init(struct mmu *mmu, struct physmem *physmem);
+/* Paging off, an empty shadow.  Negative errno when out of memory. */
+int mmu_init(struct mmu *mmu, struct physmem *physmem);
 void mmu_free(struct mmu *mmu);
 
 /* Walks the guest's tables for one byte at `gva`: true, and A (and D for a write) set in the tables;
@@ -117,7 +132,8 @@ must_check bool mmu_translate(struct mmu *mmu, enum shadow_view_id view, gva_t g
                               enum mmu_access access, struct translation *found,
                               uint32_t *error_code);
 
-/* The view's entries, allocated if need be: what cpu->view points to. */
+/* The view's entries, allocated if need be: what cpu->view points to; stays valid for the life of
+ * the mmu, but stops being the current one when the space changes. */
 struct shadow_view *mmu_view(struct mmu *mmu, enum shadow_view_id view);
 
 /* Each applies the exact flush of the SDM.  The caller re-fetches its view afterwards. */

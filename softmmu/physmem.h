@@ -33,6 +33,7 @@ enum { PHYSMEM_ROMS_MAX = 8 };
 
 struct physmem {
     struct frames *frames;
+    pthread_mutex_t lock; /* the first write to a page, by vCPUs and by DMA */
     uint64_t ram_bytes, ram_below_4g;
     mpn_t *pmap;    /* by RAM page index */
     uint64_t *code; /* by RAM page index: one bit for each 64 bytes that hold decoded code */
