@@ -29,6 +29,11 @@ struct device_class {
     void (*describe)(const void *device, FILE *out);      /* for the monitor; NULL: the fields */
 };
 
+/* The members of a class that tell where `type` keeps its `state` and its list of fields. */
+#define DEVICE_STATE(type, version, field_table)                                                   \
+    .state_offset = offsetof(type, state), .state_bytes = sizeof(((type *)0)->state),              \
+    .state_version = (version), .fields = (field_table), .field_count = ARRAY_LENGTH(field_table)
+
 struct device {
     const struct device_class *class;
     void *object;

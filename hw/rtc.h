@@ -1,0 +1,48 @@
+/* MC146818A real-time clock with 128 bytes of CMOS RAM, at ports 70h and 71h.
+ *
+ * Date and time are a function of the virtual clock; a host timer is armed only while an interrupt
+ * that the guest has enabled is due.
+ * QUIRK: the century is kept in CMOS byte 32h, as firmware and ACPI expect it.
+ * Source: Motorola MC146818A datasheet.
+ */
+#ifndef HW_RTC_H
+#define HW_RTC_H
+
+#include "base/bus.h"
+#include "base/clock.h"
+#include "base/irq.h"
+#include "hw/device.h"
+
+enum { RTC_CMOS_BYTES = 128, RTC_CENTURY = 0x32 };
+
+struct rtc_state {
+    int64_t seconds_at_zero; /* date and time at virtual time `phase_ns`, seconds since 1970 */
+    int64_t phase_ns;        /* virtual time at which a second began */
+    int64_t periodic_ns;     /* virtual time of the next periodic event while it is armed */
+    int64_t flags_ns;        /* update and alarm flags are current up to this time */
+    uint8_t cmos[RTC_CMOS_BYTES];
+    uint8_t index;
+    uint8_t irq_level;
+    uint8_t pad[6];
+};
+
+struct rtc {
+    struct rtc_state state;
+    struct clock *clock;
+    struct timer periodic, update;
+    struct irq_line irq;
+    struct region ports;
+    void (*nmi_mask)(void *opaque, bool masked); /* port 70h bit 7; may be NULL */
+    void *opaque;
+};
+
+/* `base_seconds`: date and time at virtual time 0, in seconds since 1970 (local time if the guest
+ * shall see local time). */
+void rtc_attach(struct rtc *rtc, struct bus *ports, struct clock *clock, struct irq_line irq,
+                int64_t base_seconds);
+/* CMOS RAM (0Eh..7Fh), for the board to describe the machine to the firmware. */
+void rtc_set_cmos(struct rtc *rtc, unsigned index, uint8_t value);
+uint8_t rtc_cmos(const struct rtc *rtc, unsigned index);
+extern const struct device_class rtc_class;
+
+#endif
