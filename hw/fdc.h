@@ -63,9 +63,10 @@ struct fdc {
     struct timer timer;
 };
 
-/* Wires the controller; `dma` is the 8237 whose channel 2 it takes.  `fdc` is zeroed by the caller. */
-void fdc_attach(struct fdc *fdc, struct device_list *devices, struct bus *ports,
-                struct irq_line irq, struct dma8237 *dma, struct clock *clock);
+/* Wires the controller; `dma` is the 8237 whose channel 2 it takes. */
+void fdc_attach(struct fdc *fdc, struct bus *ports, struct irq_line irq, struct dma8237 *dma,
+                struct clock *clock);
+extern const struct device_class fdc_class;
 /* Fits a drive able to read `image` (NULL: an empty 1.44M drive).  Called before the first reset.
  * -EINVAL when the size is no floppy's: the error lists the sizes. */
 int fdc_add_drive(struct fdc *fdc, unsigned drive, struct blockdev *image, struct error *error);

@@ -18,7 +18,6 @@
 #include "hw/blockdev.h"
 #include "hw/device.h"
 #include "hw/pci.h"
-#include "softmmu/physmem.h"
 
 enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_BUFFER_BYTES = 64 * 1024 };
 
@@ -87,18 +86,18 @@ struct ide_channel {
 };
 
 struct ide {
-    struct pci_function pci;
+    struct pci_function function;
     struct ide_channel channels[IDE_CHANNELS];
     struct bus *ports;
-    struct physmem *memory;
     struct clock *clock;
 };
 
-/* Wires the function at `devfn` of `pci`, with ISA interrupt lines `irq14` and `irq15`.  Drives are
- * plugged in after this and before the first reset.  `ide` is zeroed by the caller. */
-void ide_attach(struct ide *ide, struct device_list *devices, struct pci_bus *pci, unsigned devfn,
-                struct bus *ports, struct irq_line irq14, struct irq_line irq15,
-                struct physmem *memory, struct clock *clock);
+/* Wires the function at `device`:`number` of `pci` (00:01.1 on this board), with the ISA interrupt
+ * lines 14 and 15.  Drives are plugged in after this and before ide_register(). */
+void ide_attach(struct ide *ide, struct pci_bus *pci, unsigned device, unsigned number,
+                struct irq_line irq14, struct irq_line irq15, struct clock *clock);
+/* Registers the channels and drives; called after pci_register(). */
+void ide_register(struct ide *ide, struct device_list *devices);
 
 /* Plugs in a disk over `image` (stays the caller's to close).  `serial`: up to 20 characters, NULL:
  * a made-up one.  -EBUSY when the place is taken, -EINVAL for an empty image. */

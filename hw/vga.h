@@ -51,29 +51,30 @@ enum vbe_enable_bits {
 };
 
 struct vga_state {
+    uint8_t vram[VGA_VRAM_BYTES];
+    uint32_t latch; /* a byte of each plane, plane 0 lowest */
+    uint16_t vbe_index, vbe[VBE_REGISTERS];
     uint8_t misc_output, feature_control;
     uint8_t sequencer_index, crtc_index, graphics_index, attribute_index;
     uint8_t attribute_data_next; /* the flip-flop: the next write to 3C0h is data */
     uint8_t dac_mask, dac_read_index, dac_write_index, dac_component, dac_reading;
     uint8_t sequencer[8], crtc[32], graphics[16], attribute[32];
-    uint8_t latch[4];
-    uint16_t vbe_index, vbe[VBE_REGISTERS];
     uint8_t dac[768]; /* red, green, blue of 256 entries, 6 or 8 bits each */
-    uint8_t vram[VGA_VRAM_BYTES];
 };
 
 struct vga {
     struct vga_state state;
-    struct pci_function pci;
-    struct region ports[4], vbe_ports, window, framebuffer, mmio;
+    struct pci_function function;
+    struct region vga_ports, mono_ports, color_ports, vbe_ports, window, framebuffer, mmio, rom;
     struct clock *clock;
-    uint64_t writes; /* counts changes that a picture may show: unchanged means nothing to redraw */
+    const uint8_t *rom_bytes;
+    uint64_t writes; /* grows with every write that a picture may show */
 };
 
-/* Wires the VGA at `devfn`.  `rom` (the VGA BIOS, kept by the caller; may be NULL) is shown through
- * the PCI expansion ROM register.  `vga` (16 MiB and more: on the heap) is zeroed by the caller. */
-void vga_attach(struct vga *vga, struct device_list *devices, struct pci_bus *pci, unsigned devfn,
-                struct bus *ports, struct bus *memory, struct clock *clock, const uint8_t *rom,
-                size_t rom_bytes);
+/* Wires the VGA at `device`:0 of `pci`.  `rom` (the VGA BIOS, kept by the caller; may be NULL) is
+ * shown through the PCI expansion ROM register.  `vga` is 16 MiB and more: on the heap. */
+void vga_attach(struct vga *vga, struct pci_bus *pci, unsigned device, struct clock *clock,
+                const uint8_t *rom, size_t rom_bytes);
+extern const struct device_class vga_class;
 
 #endif
