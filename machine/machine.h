@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "cpu/cpu.h"
 #include "hw/device.h"
+#include "hw/ps2.h"
 #include "machine/config.h"
 
 struct machine;
@@ -50,6 +51,8 @@ bool machine_is_running(const struct machine *machine);
 void machine_stop(struct machine *machine);
 /* Goes on after machine_stop(); nothing after MACHINE_SHUTDOWN. */
 void machine_cont(struct machine *machine);
+/* Stops without waiting for the vCPUs; any thread, lock held. */
+void machine_pause(struct machine *machine);
 /* The reset line: under -no-reboot it ends the machine.  Any thread, lock held. */
 void machine_system_reset(struct machine *machine);
 /* Presses the ACPI power button.  Any thread, lock held. */
@@ -59,6 +62,8 @@ void machine_powerdown(struct machine *machine);
 void machine_power_off(struct machine *machine);
 /* Ends machine_run() with `status`.  Any thread, lock held. */
 void machine_quit(struct machine *machine, int status);
+/* Why machine_run() ended early, one line; NULL: nothing went wrong. */
+const char *machine_failure(const struct machine *machine);
 /* Non-maskable interrupt to every vCPU (the monitor's "nmi"). */
 void machine_nmi(struct machine *machine);
 
@@ -67,11 +72,9 @@ void machine_nmi(struct machine *machine);
 void machine_hold_cpus(struct machine *machine);
 void machine_release_cpus(struct machine *machine);
 
-/* A key goes down or up.  `key` is the make code of scan code set 1, with E000h added for the keys
- * that have the prefix E0h (E048h: cursor up; E11Dh: Pause). */
-void machine_send_key(struct machine *machine, uint16_t key, bool down);
-/* Relative mouse movement (dy grows downwards), wheel steps, and buttons (bit 0 left, 1 right, 2
- * middle). */
+/* A key goes down or up (names: ps2_key_by_name()). */
+void machine_send_key(struct machine *machine, enum ps2_key key, bool down);
+/* Mouse movement right and up, wheel towards the user, and the buttons down (PS2_BUTTON_...). */
 void machine_send_mouse(struct machine *machine, int dx, int dy, int dz, unsigned buttons);
 
 /* --- for the monitor */
