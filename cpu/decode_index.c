@@ -56,6 +56,7 @@ static struct decode_entry entry_of_row(unsigned row_number)
         [P_66] = 1 << PREFIX_66,
         [P_F3] = 1 << PREFIX_F3,
         [P_F2] = 1 << PREFIX_F2,
+        [P_SIZE] = 1 << PREFIX_NONE | 1 << PREFIX_66,
     };
     const struct opcode_row *row = &opcode_rows[row_number];
     struct decode_entry entry = {

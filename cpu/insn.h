@@ -40,6 +40,7 @@ enum opcode_prefix {
     P_ANY,  /* 66 is the operand size; F2/F3 are REP or ignored */
     P_NONE, /* mandatory-prefix row: none of them (NP) */
     P_66, P_F3, P_F2,
+    P_SIZE, /* none of F3, F2; 66 is the operand size: MOVBE, RDRAND … */
 };
 
 /* Modes where the row exists. */
