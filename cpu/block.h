@@ -3,8 +3,8 @@
  * INV-1: a block's bytes are marked in physmem as code; a write to any of them kills the block.
  * INV-2: a killed block's instructions all have exec_stale as handler, so that whoever runs it
  *        leaves at its next instruction; its memory lives until no one can be inside it.
- * INV-3: a block lies in one page, but for a last instruction that crosses into the next; such a
- *        block is also filed under, and checked against, its second page.
+ * INV-3: a block lies in one page; an instruction that crosses into the next is a block of its own,
+ *        filed under both pages, and found only while both still map as they did.
  */
 #ifndef CPU_BLOCK_H
 #define CPU_BLOCK_H
@@ -22,12 +22,12 @@ struct block {
     bool dead;
     uint32_t executions; /* decides when the translator takes over */
     struct block *hash_next;
-    struct block *page_next[2]; /* other blocks of the page (second page) */
+    struct block *page_next[2]; /* other blocks of the page (and of the second page) */
+    struct block *dead_next;
     struct insn insns[];        /* count, then a sentinel: exec_continue */
 };
 
-/* NULL when out of memory. */
-struct block_cache *block_cache_new(void);
+struct block_cache *block_cache_new(struct physmem *physmem);
 void block_cache_free(struct block_cache *cache);
 /* The block at cs:rip in the present mode, decoded if need be; NULL when the fetch faults (then the
  * fault is pending). */
@@ -38,6 +38,12 @@ void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length);
 void block_kill_all(struct cpu *cpu);
 /* Frees what was killed; only between blocks. */
 void block_reap(struct cpu *cpu);
+
+/* What cached jumps are valid for: the mode, the privilege to fetch, the state of the mapping. */
+static inline uint64_t block_fetch_context(const struct cpu *cpu)
+{
+    return cpu->mmu.fetch_generation << 16 | (uint64_t)(cpu->cpl == 3) << 15 | cpu->mode;
+}
 
 /* Goes on at cpu->rip: straight into the block if the jump cache knows it and nothing wants
  * attention, else back to the run loop. */
@@ -54,7 +60,7 @@ static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64
 
 static always_inline int block_go(struct cpu *cpu)
 {
-    uint64_t linear = cpu->segs[CS].base + cpu->rip;
+    uint64_t linear = cpu->code_base + cpu->rip;
     struct jump_entry *entry = block_jump_entry(cpu, linear);
     if (likely(entry->linear == linear && entry->context == cpu->fetch_context &&
                !atomic_load_explicit(&cpu->attention, memory_order_relaxed))) {

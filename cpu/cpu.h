@@ -197,9 +197,10 @@ struct cpu {
     struct lazy_flags lazy;
     uint64_t block_rip; /* instruction pointer of the running block's first byte */
     uint64_t rip;
+    uint64_t code_base; /* what CS adds to rip: its base, 0 in 64-bit mode */
     struct shadow_view *view; /* of the current privilege */
     uint64_t linear_mask;     /* 2^32-1 outside 64-bit mode, else all ones */
-    uint64_t ip_mask;         /* 2^16-1, 2^32-1 or all ones, by code size */
+    uint64_t ip_mask;         /* 2^32-1 (also of 16-bit code: its end is CS's limit), or all ones */
     uint64_t stack_mask;      /* the same for the stack, by SS.B and mode */
     uint64_t load_value;      /* what a slow load found */
     struct segment segs[SEG_COUNT];
@@ -209,6 +210,7 @@ struct cpu {
     bool inhibit;    /* interrupts are held off for one instruction (STI, MOV SS, POP SS) */
     bool inhibit_debug; /* … and debug traps too (MOV SS, POP SS) */
     bool halted;
+    bool delivered;     /* an interrupt was delivered by the present instruction: no step trap */
     atomic_uint attention; /* something for the run loop: see run.c */
     atomic_uint lines;     /* enum cpu_line */
     uint64_t fetch_context; /* the jump cache's context now */
@@ -220,13 +222,15 @@ struct cpu {
     struct x87 x87;
     uint64_t xcr0;
 
-    /* --- a read-modify-write that cannot be done in place, and wide accesses */
+    /* --- a read-modify-write that cannot be done in place: the operand's copy */
     struct {
         uint8_t bytes[64] __attribute__((aligned(64)));
-        uint64_t offset;
-        uint8_t seg, size;
+        gpa_t gpa[2];   /* of the part in the first and in the second page */
+        uint8_t length[2];
         bool pending;
     } rmw;
+    struct shadow_view *empty_view; /* of no entries: every access is checked (alignment) */
+    uint32_t code_limit;            /* the CS limit that cached jumps were checked against */
 
     struct cpu_fault fault;
     struct mmu mmu;
@@ -277,6 +281,11 @@ bool cpu_has_wakeup(const struct cpu *cpu);
 
 /* Re-derives everything of INV-3. */
 void cpu_mode_changed(struct cpu *cpu);
+/* What `count` pages from `first` hold or allow has changed (physmem's page_changed): drops what
+ * the shadow and the block cache know of them.  On the cpu's own thread, or while it is stopped. */
+void cpu_pages_changed(struct cpu *cpu, ppn_t first, uint64_t count);
+/* The view of the shadow that the program's own accesses use now. */
+enum shadow_view_id cpu_view_id(const struct cpu *cpu);
 /* Registers as "info registers" and -d int print them. */
 void cpu_describe(const struct cpu *cpu, FILE *out);
 

@@ -119,7 +119,7 @@ static always_inline uint64_t insn_address(const struct cpu *cpu, const struct i
 exec_fn exec_undefined;           /* #UD */
 exec_fn exec_device_not_available; /* #NM */
 exec_fn exec_too_long;            /* #GP(0): more than 15 bytes */
-exec_fn exec_fetch_fault;         /* the fetch itself faulted; raised again when reached */
+
 exec_fn exec_stop;                /* returns EXEC_STOP with rip at this instruction */
 exec_fn exec_stale;               /* the block was killed: leave at this instruction */
 exec_fn exec_continue;            /* the end of a block that did not end in a branch */

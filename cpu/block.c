@@ -1,0 +1,409 @@
+/* The cache of decoded blocks.  Invariants: cpu/block.h.
+ *
+ * A block is found by hash of its physical address and mode, and listed under the RAM page (or two)
+ * that its bytes lie in, so that a write finds what it kills.  Code outside RAM shares one list.
+ */
+#include "cpu/block.h"
+#include "cpu/decode.h"
+#include "cpu/exec.h"
+
+#include <stdlib.h>
+
+#define NO_PAGE (~UINT64_C(0))
+
+enum {
+    BUCKETS_FIRST = 1 << 12,
+    CACHE_BYTES_MAX = 96 << 20, /* decoded code beyond this: start afresh */
+    DEAD_BYTES_MAX = 1 << 20,
+};
+
+struct block_cache {
+    struct physmem *physmem;
+    struct block **buckets;
+    uint64_t bucket_count, block_count;
+    struct block **pages; /* by RAM page index; the last: all that is not RAM */
+    uint64_t page_count;
+    size_t bytes, dead_bytes;
+    struct block *dead;
+};
+
+struct block_cache *block_cache_new(struct physmem *physmem)
+{
+    struct block_cache *cache = calloc(1, sizeof *cache);
+    BUG_ON(!cache);
+    cache->physmem = physmem;
+    cache->bucket_count = BUCKETS_FIRST;
+    cache->buckets = calloc(cache->bucket_count, sizeof *cache->buckets);
+    cache->page_count = (physmem->ram_bytes >> PAGE_SHIFT) + 1;
+    cache->pages = calloc(cache->page_count, sizeof *cache->pages);
+    BUG_ON(!cache->buckets || !cache->pages);
+    return cache;
+}
+
+static void dead_free(struct block_cache *cache)
+{
+    while (cache->dead) {
+        struct block *block = cache->dead;
+        cache->dead = block->dead_next;
+        free(block);
+    }
+    cache->dead_bytes = 0;
+}
+
+void block_cache_free(struct block_cache *cache)
+{
+    if (!cache)
+        return;
+    for (uint64_t bucket = 0; bucket < cache->bucket_count; bucket++)
+        for (struct block *block = cache->buckets[bucket], *next; block; block = next) {
+            next = block->hash_next;
+            free(block);
+        }
+    dead_free(cache);
+    free(cache->buckets);
+    free(cache->pages);
+    free(cache);
+}
+
+static size_t block_bytes(unsigned count)
+{
+    return sizeof(struct block) + (count + 1) * sizeof(struct insn);
+}
+
+static uint64_t bucket_of(const struct block_cache *cache, uint64_t gpa, uint32_t mode)
+{
+    uint64_t hash = (gpa ^ (uint64_t)mode << 48) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash >> 20 & (cache->bucket_count - 1);
+}
+
+static struct block **page_list(struct block_cache *cache, uint64_t gpa)
+{
+    uint64_t index = physmem_ram_index(cache->physmem, gpa_ppn(GPA(gpa)));
+    return &cache->pages[index == PHYSMEM_NOT_RAM ? cache->page_count - 1 : index];
+}
+
+/* The block's link in `list`, one of the two it may be in. */
+static struct block **page_next(struct block_cache *cache, struct block *block, struct block **list)
+{
+    bool second = block->second_gpa != NO_PAGE && page_list(cache, block->gpa) != list;
+    return &block->page_next[second];
+}
+
+static void buckets_grow(struct block_cache *cache)
+{
+    uint64_t old_count = cache->bucket_count;
+    struct block **old = cache->buckets;
+    struct block **grown = calloc(2 * old_count, sizeof *grown);
+    if (!grown)
+        return; /* longer chains, nothing worse */
+    cache->buckets = grown;
+    cache->bucket_count = 2 * old_count;
+    for (uint64_t i = 0; i < old_count; i++)
+        for (struct block *block = old[i], *next; block; block = next) {
+            next = block->hash_next;
+            struct block **bucket = &grown[bucket_of(cache, block->gpa, block->mode)];
+            block->hash_next = *bucket;
+            *bucket = block;
+        }
+    free(old);
+}
+
+static void list_add(struct block_cache *cache, struct block *block, uint64_t gpa, unsigned link)
+{
+    struct block **list = page_list(cache, gpa);
+    block->page_next[link] = *list;
+    *list = block;
+}
+
+static bool spans_two_lists(struct block_cache *cache, const struct block *block)
+{
+    return block->second_gpa != NO_PAGE &&
+           page_list(cache, block->second_gpa) != page_list(cache, block->gpa);
+}
+
+static void cache_add(struct cpu *cpu, struct block *block)
+{
+    struct block_cache *cache = cpu->blocks;
+    if (cache->block_count > cache->bucket_count)
+        buckets_grow(cache);
+    struct block **bucket = &cache->buckets[bucket_of(cache, block->gpa, block->mode)];
+    block->hash_next = *bucket;
+    *bucket = block;
+    cache->block_count++;
+    cache->bytes += block_bytes(block->count);
+    list_add(cache, block, block->gpa, 0);
+    if (spans_two_lists(cache, block))
+        list_add(cache, block, block->second_gpa, 1);
+}
+
+static void list_remove(struct block_cache *cache, struct block *block, uint64_t gpa)
+{
+    struct block **list = page_list(cache, gpa), **link = list;
+    while (*link != block)
+        link = page_next(cache, *link, list);
+    *link = *page_next(cache, block, list);
+}
+
+static void mark_code(struct cpu *cpu, const struct block *block)
+{
+    struct physmem *physmem = cpu->mmu.physmem;
+    unsigned first = block->bytes;
+    if (block->second_gpa != NO_PAGE) {
+        first = PAGE_BYTES - (block->gpa & PAGE_OFFSET_MASK);
+        physmem_mark_code(physmem, GPA(block->second_gpa), block->bytes - first);
+        mmu_protect_code(&cpu->mmu, gpa_ppn(GPA(block->second_gpa)));
+    }
+    physmem_mark_code(physmem, GPA(block->gpa), first);
+    mmu_protect_code(&cpu->mmu, gpa_ppn(GPA(block->gpa)));
+}
+
+/* Takes the block out of every list; INV-2. */
+static void block_kill(struct cpu *cpu, struct block *block)
+{
+    struct block_cache *cache = cpu->blocks;
+    struct block **link = &cache->buckets[bucket_of(cache, block->gpa, block->mode)];
+    while (*link != block)
+        link = &(*link)->hash_next;
+    *link = block->hash_next;
+    list_remove(cache, block, block->gpa);
+    if (spans_two_lists(cache, block))
+        list_remove(cache, block, block->second_gpa);
+    cache->block_count--;
+    cache->bytes -= block_bytes(block->count);
+    cache->dead_bytes += block_bytes(block->count);
+    block->dead = true;
+    block->dead_next = cache->dead;
+    cache->dead = block;
+    for (unsigned i = 0; i <= block->count; i++)
+        block->insns[i].exec = exec_stale;
+    cpu->count.blocks_killed++;
+}
+
+static bool block_overlaps(const struct block *block, uint64_t gpa, unsigned length)
+{
+    uint64_t first_bytes = block->second_gpa == NO_PAGE
+                               ? block->bytes
+                               : PAGE_BYTES - (block->gpa & PAGE_OFFSET_MASK);
+    if (gpa < block->gpa + first_bytes && block->gpa < gpa + length)
+        return true;
+    return block->second_gpa != NO_PAGE && gpa < block->second_gpa + block->bytes - first_bytes &&
+           block->second_gpa < gpa + length;
+}
+
+void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length)
+{
+    struct block_cache *cache = cpu->blocks;
+    struct block **list = page_list(cache, gpa.v);
+    bool killed = false;
+    for (struct block *block = *list, *next; block; block = next) {
+        next = *page_next(cache, block, list);
+        if (block_overlaps(block, gpa.v, length)) {
+            block_kill(cpu, block);
+            killed = true;
+        }
+    }
+    if (!killed)
+        return;
+    cpu->count.code_writes++;
+    physmem_clear_code(cpu->mmu.physmem, gpa_ppn(gpa));
+    for (struct block *block = *list; block; block = *page_next(cache, block, list))
+        mark_code(cpu, block);
+}
+
+void block_kill_all(struct cpu *cpu)
+{
+    struct block_cache *cache = cpu->blocks;
+    for (uint64_t page = 0; page < cache->page_count; page++)
+        while (cache->pages[page]) {
+            struct block *block = cache->pages[page];
+            block_kill(cpu, block);
+            physmem_clear_code(cpu->mmu.physmem, gpa_ppn(GPA(block->gpa)));
+            if (block->second_gpa != NO_PAGE)
+                physmem_clear_code(cpu->mmu.physmem, gpa_ppn(GPA(block->second_gpa)));
+        }
+}
+
+void block_reap(struct cpu *cpu)
+{
+    struct block_cache *cache = cpu->blocks;
+    if (cache->bytes > CACHE_BYTES_MAX)
+        block_kill_all(cpu);
+    if (cache->dead_bytes < DEAD_BYTES_MAX)
+        return;
+    cpu->block = NULL;
+    cpu->mmu.fetch_generation++; /* no cached jump may lead into what is freed */
+    dead_free(cache);
+}
+
+/* --- fetching and decoding */
+
+struct fetch {
+    const uint8_t *bytes;
+    unsigned available;
+    gpa_t gpa, second_gpa;
+    uint8_t copy[2 * INSN_LENGTH_MAX];
+    bool from_device; /* not memory: what it gives now says nothing of later */
+};
+
+static bool fetch_translate(struct cpu *cpu, uint64_t linear, gpa_t *gpa)
+{
+    struct translation found;
+    uint32_t error;
+    enum shadow_view_id view = cpu->cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR;
+    if (mmu_translate(&cpu->mmu, view, GVA(linear), ACCESS_EXECUTE, &found, &error)) {
+        *gpa = found.gpa;
+        return false;
+    }
+    cpu_fault(cpu, VECTOR_PF, error);
+    cpu->fault.cr2 = linear;
+    return true;
+}
+
+/* What can be read at `gpa` up to the page's end, at most one instruction's length if a device
+ * answers. */
+static unsigned fetch_page(struct cpu *cpu, struct fetch *fetch, gpa_t gpa, uint8_t *copy)
+{
+    unsigned left = PAGE_BYTES - (gpa.v & PAGE_OFFSET_MASK);
+    const uint8_t *page = physmem_page_read(cpu->mmu.physmem, gpa_ppn(gpa));
+    if (page) {
+        fetch->bytes = page + (gpa.v & PAGE_OFFSET_MASK);
+        return left;
+    }
+    fetch->from_device = true;
+    unsigned count = left < INSN_LENGTH_MAX ? left : INSN_LENGTH_MAX;
+    for (unsigned i = 0; i < count; i++)
+        copy[i] = (uint8_t)cpu->ops->mmio_read(cpu->machine, cpu, GPA(gpa.v + i), 1);
+    fetch->bytes = copy;
+    return count;
+}
+
+/* Adds the next page's bytes, for an instruction that does not end in the first. */
+static bool fetch_second(struct cpu *cpu, struct fetch *fetch, uint64_t linear)
+{
+    uint64_t next = ((linear | PAGE_OFFSET_MASK) + 1) & cpu->linear_mask;
+    unsigned first = fetch->available;
+    if (fetch_translate(cpu, next, &fetch->second_gpa))
+        return true;
+    memmove(fetch->copy, fetch->bytes, first);
+    uint8_t device_bytes[INSN_LENGTH_MAX];
+    unsigned more = fetch_page(cpu, fetch, fetch->second_gpa, device_bytes);
+    if (more > INSN_LENGTH_MAX)
+        more = INSN_LENGTH_MAX;
+    memcpy(fetch->copy + first, fetch->bytes, more);
+    fetch->bytes = fetch->copy;
+    fetch->available = first + more;
+    return false;
+}
+
+/* Bytes from rip on that CS's limit allows. */
+static uint64_t fetch_limit(const struct cpu *cpu, uint64_t rip)
+{
+    return cpu_is_64(cpu) ? ~UINT64_C(0) : (uint64_t)cpu->segs[CS].limit + 1 - rip;
+}
+
+static struct insn *insn_append(struct insn *insns, unsigned *count, unsigned *offset)
+{
+    struct insn *insn = &insns[(*count)++];
+    insn->offset = (uint16_t)*offset;
+    *offset += insn->length;
+    return insn;
+}
+
+/* Decodes up to `max` instructions; *bytes is their length.  The first is always there, or a fault
+ * is pending and the count is 0. */
+static unsigned decode_block(struct cpu *cpu, struct fetch *fetch, uint64_t rip, uint64_t linear,
+                             struct insn *insns, unsigned max, unsigned *bytes)
+{
+    const struct feature_set *features = &cpu->model->features;
+    uint64_t limit = fetch_limit(cpu, rip);
+    unsigned count = 0, offset = 0;
+    while (count < max && offset < fetch->available) {
+        struct insn *insn = &insns[count];
+        enum decode_result result = decode(fetch->bytes + offset, fetch->available - offset,
+                                           cpu->mode, features, insn);
+        if (result == DECODE_TRUNCATED) {
+            if (count)
+                break;
+            if (fetch->available > INSN_LENGTH_MAX || fetch_second(cpu, fetch, linear))
+                return 0;
+            decode(fetch->bytes, fetch->available, cpu->mode, features, insn);
+            max = 1;
+        }
+        if (offset + insn->length > limit) {
+            if (count)
+                break;
+            cpu_fault(cpu, VECTOR_GP, 0);
+            return 0;
+        }
+        if (decode_ends_block(insn_append(insns, &count, &offset)))
+            break;
+    }
+    *bytes = offset;
+    return count;
+}
+
+static struct block *block_decode(struct cpu *cpu, uint64_t rip, uint64_t linear, gpa_t gpa)
+{
+    struct insn insns[BLOCK_INSNS_MAX];
+    struct fetch fetch = {.gpa = gpa, .second_gpa = GPA(NO_PAGE)};
+    fetch.available = fetch_page(cpu, &fetch, gpa, fetch.copy);
+    unsigned bytes, max = cpu->mode & MODE_SINGLE || fetch.from_device ? 1 : BLOCK_INSNS_MAX;
+    unsigned count = decode_block(cpu, &fetch, rip, linear, insns, max, &bytes);
+    if (!count)
+        return NULL;
+
+    struct block *block = malloc(block_bytes(count));
+    BUG_ON(!block);
+    bool crosses = (gpa.v & PAGE_OFFSET_MASK) + bytes > PAGE_BYTES;
+    *block = (struct block){.gpa = gpa.v,
+                            .second_gpa = crosses ? fetch.second_gpa.v & PAGE_MASK : NO_PAGE,
+                            .mode = cpu->mode,
+                            .count = (uint16_t)count,
+                            .bytes = (uint16_t)bytes};
+    memcpy(block->insns, insns, count * sizeof *insns);
+    block->insns[count] = (struct insn){.exec = exec_continue, .offset = (uint16_t)bytes};
+    cache_add(cpu, block);
+    cpu->count.blocks_decoded++;
+    /* What came from a device, or hung on bytes that it does not hold, runs once. */
+    if (fetch.from_device || (fetch.second_gpa.v != NO_PAGE && !crosses))
+        block_kill(cpu, block);
+    else
+        mark_code(cpu, block);
+    return block;
+}
+
+/* A crossing block must still find its second half where it was. */
+static bool second_page_holds(struct cpu *cpu, const struct block *block, uint64_t linear,
+                              bool *faulted)
+{
+    gpa_t second;
+    uint64_t next = ((linear | PAGE_OFFSET_MASK) + 1) & cpu->linear_mask;
+    *faulted = fetch_translate(cpu, next, &second);
+    return !*faulted && second.v == block->second_gpa;
+}
+
+struct block *block_find(struct cpu *cpu, uint64_t rip)
+{
+    uint64_t linear = (cpu->code_base + rip) & cpu->linear_mask;
+    if (cpu_is_64(cpu) ? (uint64_t)bits_sign_extend(rip, 48) != rip : rip > cpu->segs[CS].limit) {
+        cpu_fault(cpu, VECTOR_GP, 0);
+        return NULL;
+    }
+    gpa_t gpa;
+    if (fetch_translate(cpu, linear, &gpa))
+        return NULL;
+    struct block_cache *cache = cpu->blocks;
+    struct block *block = cache->buckets[bucket_of(cache, gpa.v, cpu->mode)];
+    while (block && (block->gpa != gpa.v || block->mode != cpu->mode))
+        block = block->hash_next;
+    if (!block)
+        return block_decode(cpu, rip, linear, gpa);
+    bool faulted = false, whole = fetch_limit(cpu, rip) >= block->bytes;
+    if (whole &&
+        (block->second_gpa == NO_PAGE || second_page_holds(cpu, block, linear, &faulted)))
+        return block;
+    if (faulted)
+        return NULL;
+    block_kill(cpu, block); /* decoded under another limit, or beside another page */
+    return block_decode(cpu, rip, linear, gpa);
+}

@@ -1,0 +1,15 @@
+#include "cpu/flags.h"
+
+void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
+{
+    uint32_t before = cpu->eflags;
+    if (mask & F_ARITH)
+        flags_update_arithmetic(cpu, value, mask & F_ARITH);
+    cpu->eflags = (before & ~mask) | (value & mask & ~(uint32_t)F_ARITH) | 2;
+    uint32_t changed = before ^ cpu->eflags;
+    if (changed & (F_VM | F_AC))
+        cpu_mode_changed(cpu);
+    /* The run loop looks at IF, TF and RF again before the next instruction. */
+    if (changed & (F_IF | F_TF | F_RF))
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
+}

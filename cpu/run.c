@@ -1,0 +1,304 @@
+/* The run loop: events, blocks, faults and traps, in the order of SDM 3A table 6-2.
+ *
+ * Between blocks the loop looks at what wants attention; threaded code stays out of it as long as
+ * nothing does and the jump cache knows the way.  Single-step, breakpoints, RF and the shadow after
+ * STI or MOV SS run in blocks of one instruction (MODE_SINGLE), so that blocks need know nothing of
+ * them.
+ */
+#include "base/log.h"
+#include "cpu/block.h"
+#include "cpu/exec.h"
+#include "cpu/system.h"
+
+#define DR6_BS BIT(14)
+#define DR7_ENABLES 0xff
+
+/* --- what handlers end in */
+
+bool cpu_fault(struct cpu *cpu, unsigned vector, uint32_t error)
+{
+    const uint32_t with_error = 1u << VECTOR_DF | 1u << VECTOR_TS | 1u << VECTOR_NP |
+                                1u << VECTOR_SS | 1u << VECTOR_GP | 1u << VECTOR_PF |
+                                1u << VECTOR_AC;
+    cpu->fault = (struct cpu_fault){.vector = (uint8_t)vector,
+                                    .has_error = vector < 32 && with_error >> vector & 1,
+                                    .error = error};
+    return true;
+}
+
+/* The block was counted whole on entry; take back what `insn` and its followers did not do. */
+static void uncount_from(struct cpu *cpu, const struct insn *insn)
+{
+    const struct block *block = cpu->block;
+    if (block && insn >= block->insns && insn < block->insns + block->count)
+        cpu->instructions -= (uint64_t)(block->insns + block->count - insn);
+}
+
+int exec_fault(struct cpu *cpu, const struct insn *insn)
+{
+    cpu->rip = insn_rip(cpu, insn);
+    cpu->rmw.pending = false;
+    uncount_from(cpu, insn);
+    return EXEC_FAULT;
+}
+
+int exec_raise(struct cpu *cpu, const struct insn *insn, unsigned vector, uint32_t error)
+{
+    cpu_fault(cpu, vector, error);
+    return exec_fault(cpu, insn);
+}
+
+int exec_branch_fault(struct cpu *cpu, const struct insn *insn)
+{
+    return exec_raise(cpu, insn, VECTOR_GP, 0);
+}
+
+int exec_end(struct cpu *cpu, const struct insn *insn)
+{
+    cpu->rip = insn_next_rip(cpu, insn);
+    return EXEC_LEAVE;
+}
+
+EXEC(undefined)
+{
+    RAISE_UD();
+}
+
+EXEC(device_not_available)
+{
+    RAISE(VECTOR_NM, 0);
+}
+
+EXEC(too_long)
+{
+    RAISE_GP0();
+}
+
+EXEC(stop)
+{
+    cpu->rip = insn_rip(cpu, insn);
+    return EXEC_STOP;
+}
+
+EXEC(stale)
+{
+    cpu->rip = insn_rip(cpu, insn);
+    uncount_from(cpu, insn);
+    return EXEC_LEAVE;
+}
+
+EXEC(continue)
+{
+    cpu->rip = insn_rip(cpu, insn);
+    return BLOCK_GO(cpu);
+}
+
+/* --- events */
+
+enum run_verdict { RUN_ON, RUN_HALTED, RUN_KICKED, RUN_SHUTDOWN };
+
+static bool deliver_fault(struct cpu *cpu)
+{
+    if (log_enabled(LOG_INT)) {
+        fprintf(log_stream(), "exception %u error %x cr2 %llx\n", cpu->fault.vector,
+                cpu->fault.error, (unsigned long long)cpu->fault.cr2);
+        cpu_describe(cpu, log_stream());
+    }
+    cpu->count.exceptions[cpu->fault.vector & 31]++;
+    return fault_deliver(cpu);
+}
+
+static bool deliver_interrupt(struct cpu *cpu, unsigned vector)
+{
+    if (log_enabled(LOG_INT)) {
+        fprintf(log_stream(), "interrupt %u\n", vector);
+        cpu_describe(cpu, log_stream());
+    }
+    cpu->count.interrupts++;
+    cpu->halted = false;
+    return interrupt_deliver(cpu, vector, INTERRUPT_EXTERNAL, false, 0) && deliver_fault(cpu);
+}
+
+/* Takes what is due at an instruction boundary.  INIT before NMI before INTR. */
+static enum run_verdict take_events(struct cpu *cpu)
+{
+    if (atomic_load_explicit(&cpu->attention, memory_order_relaxed))
+        atomic_store(&cpu->attention, 0); /* before the lines are read: raising sets it after */
+    unsigned lines = atomic_load(&cpu->lines);
+    if (lines & LINE_EXIT) {
+        cpu_lower_line(cpu, LINE_EXIT);
+        return RUN_KICKED;
+    }
+    if (lines & LINE_INIT) {
+        cpu_lower_line(cpu, LINE_INIT);
+        cpu_reset(cpu, true);
+        return RUN_ON;
+    }
+    if (cpu->wait_for_sipi) {
+        if (!(lines & LINE_SIPI))
+            return RUN_HALTED;
+        cpu_lower_line(cpu, LINE_SIPI);
+        cpu->wait_for_sipi = false;
+        segment_load_real(cpu, CS, (uint16_t)(cpu->sipi_vector << 8));
+        cpu->rip = 0;
+        cpu_mode_changed(cpu);
+        return RUN_ON;
+    }
+    bool faulted = false;
+    if (lines & LINE_NMI && !cpu->nmi_blocked && !cpu->inhibit) {
+        cpu_lower_line(cpu, LINE_NMI);
+        faulted = deliver_interrupt(cpu, VECTOR_NMI);
+        cpu->nmi_blocked = true;
+    } else if (lines & LINE_INTR && cpu->eflags & F_IF && !cpu->inhibit) {
+        int vector = cpu->ops->acknowledge(cpu->machine, cpu);
+        if (vector >= 0)
+            faulted = deliver_interrupt(cpu, (unsigned)vector);
+    }
+    if (faulted)
+        return RUN_SHUTDOWN;
+    return cpu->halted ? RUN_HALTED : RUN_ON;
+}
+
+/* --- one stretch of code */
+
+#ifdef RING3_THREADED
+static int run_block(struct cpu *cpu, struct block *block)
+{
+    return block->insns[0].exec(cpu, block->insns);
+}
+#else
+static int run_block(struct cpu *cpu, struct block *block)
+{
+    const struct insn *insn = block->insns;
+    int result;
+    while ((result = insn->exec(cpu, insn)) == EXEC_NEXT)
+        insn++;
+    return result;
+}
+#endif
+
+static void jump_remember(struct cpu *cpu, struct block *block)
+{
+    uint64_t linear = cpu->code_base + cpu->rip;
+    *block_jump_entry(cpu, linear) =
+        (struct jump_entry){.linear = linear, .context = cpu->fetch_context, .block = block};
+}
+
+static struct block *jump_recall(struct cpu *cpu)
+{
+    uint64_t linear = cpu->code_base + cpu->rip;
+    const struct jump_entry *entry = block_jump_entry(cpu, linear);
+    return entry->linear == linear && entry->context == cpu->fetch_context && !entry->block->dead
+               ? entry->block
+               : NULL;
+}
+
+/* Runs from cpu->rip until something leads out; true on a triple fault. */
+static bool run_blocks(struct cpu *cpu)
+{
+    cpu->fetch_context = block_fetch_context(cpu);
+    struct block *block = jump_recall(cpu);
+    if (!block) {
+        block = block_find(cpu, cpu->rip);
+        if (!block)
+            return deliver_fault(cpu);
+        cpu->count.jump_misses++;
+        cpu->fetch_context = block_fetch_context(cpu); /* finding it may have killed others */
+        if (!block->dead)
+            jump_remember(cpu, block);
+    }
+    cpu->block = block;
+    cpu->block_rip = cpu->rip;
+    cpu->instructions += block->count;
+    return run_block(cpu, block) == EXEC_FAULT && deliver_fault(cpu);
+}
+
+/* Raises the #DB that instruction breakpoints, single-step and data breakpoints call for. */
+static bool debug_trap(struct cpu *cpu, uint64_t dr6)
+{
+    cpu_fault(cpu, VECTOR_DB, 0);
+    cpu->fault.dr6 = dr6;
+    return deliver_fault(cpu);
+}
+
+/* One instruction, with all that blocks do not look at. */
+static bool run_single(struct cpu *cpu)
+{
+    uint64_t dr6;
+    bool stepping = cpu->eflags & F_TF;
+    if (!cpu->inhibit_debug && cpu->dr[7] & DR7_ENABLES &&
+        debug_instruction_hit(cpu, cpu->code_base + cpu->rip, &dr6))
+        return debug_trap(cpu, dr6);
+
+    cpu->inhibit = cpu->inhibit_debug = cpu->delivered = false;
+    uint32_t resume = cpu->eflags & F_RF;
+    cpu->eflags &= ~(uint32_t)F_RF;
+    cpu->mode |= MODE_SINGLE;
+    atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* back after one */
+    cpu->fetch_context = block_fetch_context(cpu);
+    struct block *block = block_find(cpu, cpu->rip);
+    int result = EXEC_FAULT;
+    if (block) {
+        cpu->block = block;
+        cpu->block_rip = cpu->rip;
+        cpu->instructions += block->count;
+        result = run_block(cpu, block);
+    }
+    cpu->mode &= ~(uint32_t)MODE_SINGLE;
+    if (result == EXEC_FAULT) {
+        cpu->eflags |= resume;
+        debug_take_pending(cpu);
+        return deliver_fault(cpu);
+    }
+    dr6 = debug_take_pending(cpu) | (stepping && !cpu->delivered ? DR6_BS : 0);
+    return dr6 && !cpu->inhibit_debug && debug_trap(cpu, dr6);
+}
+
+static bool wants_single(const struct cpu *cpu)
+{
+    return cpu->eflags & (F_TF | F_RF) || cpu->inhibit || cpu->dr[7] & DR7_ENABLES;
+}
+
+static enum cpu_exit run(struct cpu *cpu, bool one_step)
+{
+    for (;;) {
+        uint64_t interrupts = cpu->count.interrupts;
+        switch (take_events(cpu)) {
+        case RUN_KICKED:
+            return CPU_EXIT_KICKED;
+        case RUN_HALTED:
+            if (cpu_has_wakeup(cpu))
+                continue;
+            return CPU_EXIT_HALTED;
+        case RUN_SHUTDOWN:
+            return CPU_EXIT_SHUTDOWN;
+        case RUN_ON:
+            break;
+        }
+        if (one_step && cpu->count.interrupts != interrupts)
+            return CPU_EXIT_KICKED;
+        block_reap(cpu);
+        if (one_step || unlikely(wants_single(cpu)) ? run_single(cpu) : run_blocks(cpu))
+            return CPU_EXIT_SHUTDOWN;
+        if (one_step)
+            return cpu->halted && !cpu_has_wakeup(cpu) ? CPU_EXIT_HALTED : CPU_EXIT_KICKED;
+    }
+}
+
+static enum cpu_exit run_with_host_state(struct cpu *cpu, bool one_step)
+{
+    sse_enter(cpu);
+    enum cpu_exit reason = run(cpu, one_step);
+    sse_leave(cpu);
+    return reason;
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu)
+{
+    return run_with_host_state(cpu, false);
+}
+
+enum cpu_exit cpu_step(struct cpu *cpu)
+{
+    return run_with_host_state(cpu, true);
+}
