@@ -528,6 +528,6 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
 bool decode_ends_block(const struct insn *insn)
 {
     return insn->exec == exec_undefined || insn->exec == exec_device_not_available ||
-           insn->exec == exec_too_long || insn->exec == exec_fetch_fault ||
+           insn->exec == exec_too_long ||
            opcode_rows[insn->row].attributes & (A_END | A_BRANCH);
 }
