@@ -15,8 +15,10 @@ enum drive_interface { DRIVE_IDE, DRIVE_FLOPPY, DRIVE_NONE };
 enum drive_media { MEDIA_DISK, MEDIA_CDROM };
 
 struct drive_config {
-    const char *file; /* NULL: a drive with no medium (CD-ROM and floppy only) */
-    const char *id;   /* NULL: none */
+    const char *file;   /* NULL: a drive with no medium (CD-ROM and floppy only) */
+    const char *id;     /* NULL: none */
+    const char *format; /* "raw"; NULL: look at the contents */
+    const char *serial; /* NULL: made up */
     enum drive_interface interface;
     enum drive_media media;
     int index;     /* IDE: bus * 2 + unit (0..3); floppy: unit (0..1); -1: the first one free */
