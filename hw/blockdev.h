@@ -42,11 +42,11 @@ struct blockdev_ops {
 
 struct blockdev {
     const struct blockdev_ops *ops;
-    void *format_state;  /* of the format */
+    void *format_state; /* of the format */
     char *path;
-    uint64_t bytes;      /* as the guest sees it: a multiple of 512 */
+    uint64_t bytes; /* as the guest sees it: a multiple of 512 */
     bool read_only;
-    bool dirty;          /* written since the last flush */
+    bool dirty; /* written since the last flush */
     uint32_t host_errors;
     uint64_t read_operations, read_bytes, write_operations, write_bytes, flush_operations;
 };
@@ -71,7 +71,8 @@ static inline uint64_t blockdev_sectors(const struct blockdev *blockdev)
     return blockdev->bytes / BLOCKDEV_SECTOR_BYTES;
 }
 
-/* The geometry that an ATA disk of `sectors` reports (ATA/ATAPI-6 annex C: 16 heads, 63 sectors). */
+/* The geometry that an ATA disk of `sectors` reports (ATA/ATAPI-6 annex C: 16 heads, 63 sectors).
+ */
 struct blockdev_geometry {
     uint16_t cylinders, heads, sectors;
 };

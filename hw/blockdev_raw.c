@@ -21,16 +21,15 @@ static int raw_open(struct blockdev *blockdev, int fd, struct error *error)
         return error_set(error, errno, "%s: cannot find its length: %s; use a file", blockdev->path,
                          strerror(errno));
     if (!length)
-        return error_set(error, EINVAL,
-                         "%s: is empty; give it a size with: truncate -s 1G %s", blockdev->path,
-                         blockdev->path);
+        return error_set(error, EINVAL, "%s: is empty; give it a size with: truncate -s 1G %s",
+                         blockdev->path, blockdev->path);
     struct raw *raw = malloc(sizeof *raw);
     if (!raw)
         return error_set(error, ENOMEM, "%s: no memory to open it; free some", blockdev->path);
     *raw = (struct raw){.fd = fd, .file_bytes = (uint64_t)length};
     blockdev->format_state = raw;
-    blockdev->bytes = ((uint64_t)length + BLOCKDEV_SECTOR_BYTES - 1) &
-                      ~(uint64_t)(BLOCKDEV_SECTOR_BYTES - 1);
+    blockdev->bytes =
+        ((uint64_t)length + BLOCKDEV_SECTOR_BYTES - 1) & ~(uint64_t)(BLOCKDEV_SECTOR_BYTES - 1);
     return 0;
 }
 

@@ -172,8 +172,8 @@ int blockdev_snapshot_open(struct blockdev **result, struct blockdev *base, stru
         int status = fd;
         if (fd >= 0) {
             close(fd);
-            status = error_set(error, ENOMEM, "%s: no memory for a snapshot; free some",
-                               base->path);
+            status =
+                error_set(error, ENOMEM, "%s: no memory for a snapshot; free some", base->path);
         }
         free(blockdev);
         free(snapshot);

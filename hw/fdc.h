@@ -48,7 +48,7 @@ struct fdc_state {
 
 struct fdc_drive {
     bool present;
-    uint8_t cmos_type; /* of the drive: 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M; 0: none */
+    uint8_t cmos_type;       /* of the drive: 1 360K, 2 1.2M, 3 720K, 4 1.44M, 5 2.88M; 0: none */
     struct blockdev *medium; /* NULL: no disk in the drive */
     const struct fdc_format *format;
 };
@@ -72,8 +72,8 @@ extern const struct device_class fdc_class;
 int fdc_add_drive(struct fdc *fdc, unsigned drive, struct blockdev *image, struct error *error);
 /* Changes the disk (NULL: takes it out); the old image is stored in *old for the caller to close.
  * -EINVAL when the drive cannot read such a disk, -ENODEV when there is no such drive. */
-int fdc_change_disk(struct fdc *fdc, unsigned drive, struct blockdev *image,
-                    struct blockdev **old, struct error *error);
+int fdc_change_disk(struct fdc *fdc, unsigned drive, struct blockdev *image, struct blockdev **old,
+                    struct error *error);
 /* The drive's nibble for CMOS register 10h (drive 0: high nibble); 0: no drive. */
 uint8_t fdc_cmos_type(const struct fdc *fdc, unsigned drive);
 

@@ -24,22 +24,22 @@ enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_BUFFER_BYTES = 64 * 1024 };
 /* What a drive is in the middle of. */
 enum ide_phase {
     IDE_IDLE,
-    IDE_COMMAND,       /* BSY: a command was written, the timer executes it */
-    IDE_DATA_IN,       /* DRQ: the host reads buffer_at..block_end */
-    IDE_DATA_OUT,      /* DRQ: the host writes it */
-    IDE_PACKET,        /* DRQ: the host writes the command packet */
-    IDE_DMA_IN,        /* DRQ: waiting for, or moved by, the bus master */
+    IDE_COMMAND,  /* BSY: a command was written, the timer executes it */
+    IDE_DATA_IN,  /* DRQ: the host reads buffer_at..block_end */
+    IDE_DATA_OUT, /* DRQ: the host writes it */
+    IDE_PACKET,   /* DRQ: the host writes the command packet */
+    IDE_DMA_IN,   /* DRQ: waiting for, or moved by, the bus master */
     IDE_DMA_OUT,
-    IDE_NEXT_BLOCK,    /* BSY between two PIO blocks */
+    IDE_NEXT_BLOCK, /* BSY between two PIO blocks */
 };
 
 struct ide_drive_state {
     int64_t deadline_ns; /* of the timer; CLOCK_NEVER: not armed */
     uint64_t lba;        /* of the next sector to move */
     uint64_t fault_lba;
-    uint32_t sectors_left;                    /* not yet moved between image and buffer */
+    uint32_t sectors_left;                     /* not yet moved between image and buffer */
     uint32_t buffer_at, block_end, buffer_end; /* bytes */
-    uint32_t bytes_left; /* ATAPI: of the answer, past this buffer */
+    uint32_t bytes_left;                       /* ATAPI: of the answer, past this buffer */
     /* the task file; hob_*: the previous contents (LBA48) */
     uint8_t feature, count, lba_low, lba_mid, lba_high, device;
     uint8_t hob_feature, hob_count, hob_lba_low, hob_lba_mid, hob_lba_high;
@@ -106,9 +106,9 @@ int ide_add_disk(struct ide *ide, unsigned channel, unsigned unit, struct blockd
 /* Plugs in a CD drive; `image` may be NULL (empty). */
 int ide_add_cdrom(struct ide *ide, unsigned channel, unsigned unit, struct blockdev *image,
                   const char *serial, struct error *error);
-/* Changes the CD (NULL: takes it out), as a person at the tray would; the old image, no longer used,
- * is stored in *old (may be NULL) for the caller to close.  -EBUSY when the guest has locked the
- * tray and `force` is not set; -ENODEV when there is no CD drive there. */
+/* Changes the CD (NULL: takes it out), as a person at the tray would; the old image, no longer
+ * used, is stored in *old (may be NULL) for the caller to close.  -EBUSY when the guest has locked
+ * the tray and `force` is not set; -ENODEV when there is no CD drive there. */
 int ide_change_cd(struct ide *ide, unsigned channel, unsigned unit, struct blockdev *image,
                   bool force, struct blockdev **old, struct error *error);
 
