@@ -52,7 +52,8 @@ static bool read_signed(struct decoding *d, unsigned size, int64_t *value)
 
 static void take_segment(struct decoding *d, unsigned segment)
 {
-    /* SDM: in 64-bit mode the overrides of CS, DS, ES and SS mean nothing, and take nothing back. */
+    /* SDM: in 64-bit mode the overrides of CS, DS, ES and SS mean nothing, and take nothing back.
+     */
     if (d->code != CODE_64 || segment >= FS)
         d->segment = (uint8_t)segment;
 }
@@ -420,8 +421,7 @@ static bool is_undefined(const struct decoding *d, const struct opcode_row *row,
         return true;
     if (row->attributes & A_PROT && !(d->mode & MODE_PROTECTED))
         return true;
-    if (row->modrm != M_NONE &&
-        (insn->memory ? row->policy_memory : row->policy_register) == NEVER)
+    if (row->modrm != M_NONE && (insn->memory ? row->policy_memory : row->policy_register) == NEVER)
         return true;
     for (unsigned i = 0; i < 2; i++) {
         switch (row->operand[i]) {
@@ -528,6 +528,5 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
 bool decode_ends_block(const struct insn *insn)
 {
     return insn->exec == exec_undefined || insn->exec == exec_device_not_available ||
-           insn->exec == exec_too_long ||
-           opcode_rows[insn->row].attributes & (A_END | A_BRANCH);
+           insn->exec == exec_too_long || opcode_rows[insn->row].attributes & (A_END | A_BRANCH);
 }

@@ -1,8 +1,8 @@
 /* Builds the decode index from the opcode table.
  *
  * INV-1: entries of a slot are ordered by specificity, so that the first match is the right row:
- *        ModRM condition (exact byte, then /digit of one form, /digit, one form, any), then a single
- *        opcode byte before a register field, then a mandatory prefix before none.
+ *        ModRM condition (exact byte, then /digit of one form, /digit, one form, any), then a
+ * single opcode byte before a register field, then a mandatory prefix before none.
  */
 #include "cpu/decode_priv.h"
 
@@ -51,12 +51,9 @@ static bool has_operand(const struct opcode_row *row, unsigned operand)
 static struct decode_entry entry_of_row(unsigned row_number)
 {
     static const uint8_t prefixes[] = {
-        [P_ANY] = 0xf,
-        [P_NONE] = 1 << PREFIX_NONE,
-        [P_66] = 1 << PREFIX_66,
-        [P_F3] = 1 << PREFIX_F3,
-        [P_F2] = 1 << PREFIX_F2,
-        [P_SIZE] = 1 << PREFIX_NONE | 1 << PREFIX_66,
+        [P_ANY] = 0xf,           [P_NONE] = 1 << PREFIX_NONE,
+        [P_66] = 1 << PREFIX_66, [P_F3] = 1 << PREFIX_F3,
+        [P_F2] = 1 << PREFIX_F2, [P_SIZE] = 1 << PREFIX_NONE | 1 << PREFIX_66,
     };
     const struct opcode_row *row = &opcode_rows[row_number];
     struct decode_entry entry = {

@@ -1,5 +1,5 @@
-/* The decode index: for each opcode byte of each map, the rows that may own it, most specific first.
- * Built once from the opcode table, only read afterwards. */
+/* The decode index: for each opcode byte of each map, the rows that may own it, most specific
+ * first. Built once from the opcode table, only read afterwards. */
 #ifndef CPU_DECODE_PRIV_H
 #define CPU_DECODE_PRIV_H
 
@@ -13,8 +13,8 @@ enum prefix_class { PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2 };
 /* The key of a row, as bit tests. */
 struct decode_entry {
     uint16_t row;
-    uint8_t prefixes; /* bit n: may follow enum prefix_class n */
-    uint8_t modes;    /* enum opcode_modes */
+    uint8_t prefixes;    /* bit n: may follow enum prefix_class n */
+    uint8_t modes;       /* enum opcode_modes */
     uint8_t mask, value; /* of the ModRM byte */
     bool register_form, memory_form;
 };
