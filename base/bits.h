@@ -10,6 +10,7 @@
 #define always_inline inline __attribute__((always_inline))
 #define must_check __attribute__((warn_unused_result))
 #define cold_path __attribute__((noinline, cold))
+#define never_inline __attribute__((noinline))
 #define printf_like(text, first) __attribute__((__format__(__printf__, text, first)))
 
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))

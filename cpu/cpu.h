@@ -112,6 +112,7 @@ struct x87 {
     uint16_t opcode;                  /* FOP, 11 bits */
     uint16_t code_selector, data_selector;
     uint64_t code_offset, data_offset;
+    struct x87_register scratch[1]; /* a result on its way, see exec_x87_math.c */
 };
 
 struct cpu_msrs {
@@ -219,6 +220,7 @@ struct cpu {
     union vector xmm[16];
     uint32_t mxcsr;
     uint32_t mxcsr_mask;
+    uint32_t sse_flags; /* found so far by an SSE instruction under check, see sse_env.h */
     struct x87 x87;
     uint64_t xcr0;
 
@@ -238,6 +240,7 @@ struct cpu {
     struct segment ldt, tr;
     uint64_t cr2;
     uint64_t dr[8]; /* DR0..3, DR6, DR7 */
+    uint64_t debug_pending; /* DR6 bits for the trap after the present instruction */
     struct cpu_msrs msr;
     bool nmi_blocked;      /* until IRET */
     uint8_t sipi_vector;

@@ -36,6 +36,10 @@ void debug_note_access(struct cpu *cpu, uint64_t linear, unsigned length, unsign
 bool debug_instruction_hit(const struct cpu *cpu, uint64_t linear, uint64_t *dr6);
 bool debug_any_instruction(const struct cpu *cpu); /* DR7 enables some execution breakpoint */
 bool debug_page_is_watched(void *cpu, gva_t page);
+/* Delivery of #DB: sets the bits in DR6, lifts DR7.GD. */
+void debug_enter(struct cpu *cpu, uint64_t dr6);
+/* MOV to DR0..7 has been done: the pages watched may be others now. */
+void debug_registers_changed(struct cpu *cpu);
 /* DR6 bits gathered by debug_note_access since the last call; cleared. */
 uint64_t debug_take_pending(struct cpu *cpu);
 
