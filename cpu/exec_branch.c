@@ -1,0 +1,131 @@
+/* Near branches: JMP CALL RET Jcc LOOPcc JCXZ (SDM 2A and 2B under these names).
+ *
+ * INV-1: a target outside CS's limit, or not canonical, faults before anything has changed.
+ *
+ * In 64-bit mode the operand size of these is always 64, in all other modes 16 or 32 (SZ_F64): the
+ * 64-bit forms need no other check than the canonical one.
+ */
+#include "cpu/exec_stack.h"
+
+static always_inline bool target_is_legal16(const struct cpu *cpu, uint64_t target)
+{
+    return likely(target <= cpu->segs[CS].limit);
+}
+static always_inline bool target_is_legal32(const struct cpu *cpu, uint64_t target)
+{
+    return likely(target <= cpu->segs[CS].limit);
+}
+static always_inline bool target_is_legal64(const struct cpu *cpu, uint64_t target)
+{
+    return likely(bits_sign_extend(target, 48) == (int64_t)target);
+}
+
+/* Where a relative branch goes, cut to the operand size. */
+#define RELATIVE_TARGET(bits)                                                                      \
+    ((uint##bits##_t)(cpu->block_rip + insn->offset + insn->length + insn->imm))
+
+#define REQUIRE_LEGAL(bits, target)                                                                \
+    do {                                                                                           \
+        if (unlikely(!target_is_legal##bits(cpu, target)))                                         \
+            return exec_branch_fault(cpu, insn);                                                   \
+    } while (0)
+
+#define GO(target)                                                                                 \
+    do {                                                                                           \
+        cpu->rip = (target);                                                                       \
+        return BLOCK_GO(cpu);                                                                      \
+    } while (0)
+
+#define RELATIVE_JUMP(handler, bits, taken)                                                        \
+    EXEC(handler)                                                                                  \
+    {                                                                                              \
+        if (taken) {                                                                               \
+            const uint64_t target = RELATIVE_TARGET(bits);                                         \
+            REQUIRE_LEGAL(bits, target);                                                           \
+            GO(target);                                                                            \
+        }                                                                                          \
+        GO(insn_next_rip(cpu, insn));                                                              \
+    }
+#define JCC_FORMS_V(bits, cc)                                                                      \
+    RELATIVE_JUMP(J##cc##_Jb_##bits, bits, CONDITION_##cc)                                         \
+    RELATIVE_JUMP(J##cc##_Jz_##bits, bits, CONDITION_##cc)
+#define JCC_FORMS(cc) EACH_WIDTH(JCC_FORMS_V, cc)
+EACH_CONDITION(JCC_FORMS)
+
+#define JUMP_FORMS(bits, op)                                                                       \
+    RELATIVE_JUMP(JMP_Jb_##bits, bits, true)                                                       \
+    RELATIVE_JUMP(JMP_Jz_##bits, bits, true)                                                       \
+    RELATIVE_JUMP(JCXZ_Jb_##bits, bits, (cpu->regs[RCX] & address_mask(insn)) == 0)                \
+    EXEC(JMP_Ev_r##bits)                                                                           \
+    {                                                                                              \
+        const uint64_t target = REG##bits(insn->rm);                                               \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        GO(target);                                                                                \
+    }                                                                                              \
+    EXEC(JMP_Ev_m##bits)                                                                           \
+    {                                                                                              \
+        LOAD_OPERAND(bits, target);                                                                \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        GO(target);                                                                                \
+    }
+EACH_WIDTH(JUMP_FORMS, JMP)
+
+#define CALL_FORMS(bits, op)                                                                       \
+    EXEC(CALL_Jz_##bits)                                                                           \
+    {                                                                                              \
+        const uint64_t target = RELATIVE_TARGET(bits);                                             \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
+        GO(target);                                                                                \
+    }                                                                                              \
+    EXEC(CALL_Ev_r##bits)                                                                          \
+    {                                                                                              \
+        const uint64_t target = REG##bits(insn->rm);                                               \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
+        GO(target);                                                                                \
+    }                                                                                              \
+    EXEC(CALL_Ev_m##bits)                                                                          \
+    {                                                                                              \
+        LOAD_OPERAND(bits, target);                                                                \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
+        GO(target);                                                                                \
+    }                                                                                              \
+    EXEC(RET_##bits)                                                                               \
+    {                                                                                              \
+        uint##bits##_t target;                                                                     \
+        TRY(peek##bits(cpu, &target));                                                             \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        stack_drop(cpu, (bits) / 8);                                                               \
+        GO(target);                                                                                \
+    }                                                                                              \
+    EXEC(RET_Iw_##bits)                                                                            \
+    {                                                                                              \
+        uint##bits##_t target;                                                                     \
+        TRY(peek##bits(cpu, &target));                                                             \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        stack_drop(cpu, (bits) / 8 + (uint16_t)insn->imm);                                         \
+        GO(target);                                                                                \
+    }
+EACH_WIDTH(CALL_FORMS, CALL)
+
+/* The counter is as wide as an address; it counts also when the condition ends the loop. */
+#define LOOP_FORM(handler, bits, condition)                                                        \
+    EXEC(handler)                                                                                  \
+    {                                                                                              \
+        const uint64_t count = cpu->regs[RCX] - 1;                                                 \
+        if ((count & address_mask(insn)) != 0 && (condition)) {                                    \
+            const uint64_t target = RELATIVE_TARGET(bits);                                         \
+            REQUIRE_LEGAL(bits, target);                                                           \
+            address_register_set(cpu, insn, RCX, count);                                           \
+            GO(target);                                                                            \
+        }                                                                                          \
+        address_register_set(cpu, insn, RCX, count);                                               \
+        GO(insn_next_rip(cpu, insn));                                                              \
+    }
+#define LOOP_FORMS(bits, op)                                                                       \
+    LOOP_FORM(LOOP_Jb_##bits, bits, true)                                                          \
+    LOOP_FORM(LOOPE_Jb_##bits, bits, flag_zf(cpu))                                                 \
+    LOOP_FORM(LOOPNE_Jb_##bits, bits, !flag_zf(cpu))
+EACH_WIDTH(LOOP_FORMS, LOOP)

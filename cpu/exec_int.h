@@ -1,0 +1,122 @@
+/* What the integer handlers share: operand access by width, atomic read-modify-write, flag pieces.
+ *
+ * A macro argument `bits` is 8, 16, 32 or 64; EACH_WIDTH() expands a form for 16, 32 and 64.
+ */
+#ifndef CPU_EXEC_INT_H
+#define CPU_EXEC_INT_H
+
+#include "cpu/exec.h"
+
+#define EACH_WIDTH(FORM, ...) FORM(16, __VA_ARGS__) FORM(32, __VA_ARGS__) FORM(64, __VA_ARGS__)
+
+/* Declares `value`, the ModRM operand in memory; leaves the handler on a fault. */
+#define LOAD_OPERAND(bits, value)                                                                  \
+    uint##bits##_t value;                                                                          \
+    TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value))
+
+#define STORE_OPERAND(bits, value)                                                                 \
+    TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn), value))
+
+/* Declares `at`, where the ModRM operand in memory is to be modified. */
+#define MODIFY_OPERAND(bits, at)                                                                   \
+    void *at = mem_rmw(cpu, insn->seg, insn_address(cpu, insn), (bits) / 8);                       \
+    if (unlikely(!at))                                                                             \
+        return exec_fault(cpu, insn)
+
+/* host_loadN, and
+ *
+ * host_commitN: stores `value` where *old was read.  Under LOCK another vCPU may have been there in
+ * between; then nothing is stored, *old is what is there now, and the answer is false:
+ *
+ *     uint32_t a = host_load32(at), result;
+ *     do
+ *         result = a + b;
+ *     while (!host_commit32(insn, at, &a, result));
+ */
+static always_inline uint8_t load_le8(const void *from)
+{
+    return *(const uint8_t *)from;
+}
+static always_inline void store_le8(void *to, uint8_t value)
+{
+    *(uint8_t *)to = value;
+}
+#define HOST_DEFINE_COMMIT(bits)                                                                   \
+    static always_inline bool host_commit##bits(const struct insn *insn, void *at,                 \
+                                                uint##bits##_t *old, uint##bits##_t value)         \
+    {                                                                                              \
+        if (likely(!insn->lock)) {                                                                 \
+            store_le##bits(at, value);                                                             \
+            return true;                                                                           \
+        }                                                                                          \
+        return __atomic_compare_exchange_n((uint##bits##_t *)at, old, value, false,                \
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                    \
+    }
+HOST_DEFINE_COMMIT(8)
+HOST_DEFINE_COMMIT(16)
+HOST_DEFINE_COMMIT(32)
+HOST_DEFINE_COMMIT(64)
+#undef HOST_DEFINE_COMMIT
+
+/* --- flags one by one */
+
+/* Changes CF; OF, which is kept as its difference from the carry into the top bit, stays. */
+static always_inline void flag_set_cf(struct cpu *cpu, bool value)
+{
+    uint64_t change = (cpu->lazy.carries ^ (uint64_t)value << 63) & LAZY_CF;
+    cpu->lazy.carries ^= change | change >> 1;
+}
+/* Changes CF and OF: `carry_in` is CF ^ OF; the others stay. */
+static always_inline void flags_set_cf_of(struct cpu *cpu, bool carry, bool carry_in)
+{
+    cpu->lazy.carries = (cpu->lazy.carries & ~(LAZY_CF | LAZY_CARRY_IN)) | (uint64_t)carry << 63 |
+                        (uint64_t)carry_in << 62;
+}
+/* SF, ZF and PF by the result, CF and OF as given, AF 0. */
+static always_inline void flags_shifted(struct cpu *cpu, uint64_t result, bool carry, bool carry_in,
+                                        unsigned bits)
+{
+    cpu->lazy.result = (uint64_t)bits_sign_extend(result, bits);
+    cpu->lazy.carries = (uint64_t)carry << 63 | (uint64_t)carry_in << 62;
+}
+
+/* --- addresses and counters whose width is the address size */
+static always_inline uint64_t address_mask(const struct insn *insn)
+{
+    return insn->address == SIZE_64   ? UINT64_MAX
+           : insn->address == SIZE_32 ? UINT32_MAX
+                                      : UINT16_MAX;
+}
+static always_inline void address_register_set(struct cpu *cpu, const struct insn *insn,
+                                               unsigned n, uint64_t value)
+{
+    if (likely(insn->address == SIZE_64))
+        REG64_SET(n, value);
+    else if (insn->address == SIZE_32)
+        REG32_SET(n, value);
+    else
+        REG16_SET(n, value);
+}
+
+/* --- conditions by their SDM names */
+#define CONDITION_O flag_of(cpu)
+#define CONDITION_NO !flag_of(cpu)
+#define CONDITION_B flag_cf(cpu)
+#define CONDITION_NB !flag_cf(cpu)
+#define CONDITION_Z flag_zf(cpu)
+#define CONDITION_NZ !flag_zf(cpu)
+#define CONDITION_BE (flag_cf(cpu) | flag_zf(cpu))
+#define CONDITION_NBE !(flag_cf(cpu) | flag_zf(cpu))
+#define CONDITION_S flag_sf(cpu)
+#define CONDITION_NS !flag_sf(cpu)
+#define CONDITION_P flag_pf(cpu)
+#define CONDITION_NP !flag_pf(cpu)
+#define CONDITION_L (flag_sf(cpu) != flag_of(cpu))
+#define CONDITION_NL (flag_sf(cpu) == flag_of(cpu))
+#define CONDITION_LE (flag_zf(cpu) | (flag_sf(cpu) != flag_of(cpu)))
+#define CONDITION_NLE !(flag_zf(cpu) | (flag_sf(cpu) != flag_of(cpu)))
+#define EACH_CONDITION(FORM)                                                                       \
+    FORM(O) FORM(NO) FORM(B) FORM(NB) FORM(Z) FORM(NZ) FORM(BE) FORM(NBE)                          \
+    FORM(S) FORM(NS) FORM(P) FORM(NP) FORM(L) FORM(NL) FORM(LE) FORM(NLE)
+
+#endif
