@@ -54,6 +54,7 @@ struct machine_config {
     enum rtc_base rtc_base;
     int64_t rtc_datetime; /* seconds since 1970-01-01 00:00 on the guest's clock, RTC_DATETIME */
     bool no_reboot, no_shutdown, start_paused;
+    bool no_graphic; /* the firmware's console is on COM1 */
 };
 
 /* 128 MiB, one "qemu64" processor, no drives, UTC, debug exit at 501h, 2 ports. */

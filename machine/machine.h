@@ -88,5 +88,9 @@ struct bus *machine_ports(struct machine *machine);
 struct bus *machine_memory_bus(struct machine *machine);
 struct device_list *machine_devices(struct machine *machine);
 struct vga *machine_vga(struct machine *machine);
+/* The drives, their images and counters. */
+void machine_describe_drives(const struct machine *machine, FILE *out);
+/* Brings what the guest wrote to stable storage; negative errno when an image fails. */
+int machine_flush_drives(struct machine *machine);
 
 #endif

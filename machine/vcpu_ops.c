@@ -1,0 +1,139 @@
+/* What a processor calls upward: ports, registers in memory, interrupt acknowledge, time.
+ *
+ * Each call takes the lock for the access alone; nothing else of the machine is held up while guest
+ * code runs.  The TSC counts virtual nanoseconds: a constant rate of 1 GHz, which stands still with
+ * the virtual clock, and is read without the lock.
+ */
+#include "machine/board.h"
+
+static uint32_t ops_port_read(void *opaque, struct cpu *cpu, uint16_t port, unsigned size)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    uint64_t value = bus_read(&machine->ports, port, size);
+    machine_unlock(machine);
+    return (uint32_t)value;
+}
+
+static void ops_port_write(void *opaque, struct cpu *cpu, uint16_t port, unsigned size,
+                           uint32_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    bus_write(&machine->ports, port, size, value);
+    machine_unlock(machine);
+}
+
+static uint64_t ops_mmio_read(void *opaque, struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    struct machine *machine = opaque;
+    uint64_t value;
+    machine_lock(machine);
+    if (!lapic_mmio_read(&machine->board->lapics[cpu->index], gpa.v, size, &value))
+        value = bus_read(&machine->memory, gpa.v, size);
+    machine_unlock(machine);
+    return value;
+}
+
+static void ops_mmio_write(void *opaque, struct cpu *cpu, gpa_t gpa, unsigned size, uint64_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    if (!lapic_mmio_write(&machine->board->lapics[cpu->index], gpa.v, size, value))
+        bus_write(&machine->memory, gpa.v, size, value);
+    machine_unlock(machine);
+}
+
+static int ops_acknowledge(void *opaque, struct cpu *cpu)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    int vector = lapic_acknowledge(&machine->board->lapics[cpu->index]);
+    machine_unlock(machine);
+    return vector;
+}
+
+static uint64_t ops_tsc(void *opaque, struct cpu *cpu)
+{
+    struct machine *machine = opaque;
+    return (uint64_t)clock_now_ns(&machine->clock);
+}
+
+static void ops_apic_base_changed(void *opaque, struct cpu *cpu, uint64_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    lapic_set_base(&machine->board->lapics[cpu->index], value);
+    machine_unlock(machine);
+}
+
+static uint8_t ops_cr8_read(void *opaque, struct cpu *cpu)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    uint8_t value = lapic_cr8(&machine->board->lapics[cpu->index]);
+    machine_unlock(machine);
+    return value;
+}
+
+static void ops_cr8_write(void *opaque, struct cpu *cpu, uint8_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    lapic_set_cr8(&machine->board->lapics[cpu->index], value);
+    machine_unlock(machine);
+}
+
+static bool ops_x2apic_read(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    bool known = lapic_msr_read(&machine->board->lapics[cpu->index], msr, value);
+    machine_unlock(machine);
+    return known;
+}
+
+static bool ops_x2apic_write(void *opaque, struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    bool known = lapic_msr_write(&machine->board->lapics[cpu->index], msr, value);
+    machine_unlock(machine);
+    return known;
+}
+
+static void ops_tsc_deadline(void *opaque, struct cpu *cpu, uint64_t tsc)
+{
+    struct machine *machine = opaque;
+    uint64_t at = tsc - cpu->msr.tsc_offset;
+    machine_lock(machine);
+    lapic_set_tsc_deadline(&machine->board->lapics[cpu->index], tsc,
+                           at > (uint64_t)INT64_MAX ? (tsc < cpu->msr.tsc_offset ? 0 : CLOCK_NEVER)
+                                                    : (int64_t)at);
+    machine_unlock(machine);
+}
+
+static void ops_ferr(void *opaque, struct cpu *cpu)
+{
+    struct machine *machine = opaque;
+    struct irq_line line = isa_irq(&machine->board->irqs, 13);
+    machine_lock(machine);
+    irq_set(&line, 1);
+    machine_unlock(machine);
+}
+
+const struct cpu_ops machine_cpu_ops = {
+    .port_read = ops_port_read,
+    .port_write = ops_port_write,
+    .mmio_read = ops_mmio_read,
+    .mmio_write = ops_mmio_write,
+    .acknowledge = ops_acknowledge,
+    .tsc = ops_tsc,
+    .apic_base_changed = ops_apic_base_changed,
+    .cr8_read = ops_cr8_read,
+    .cr8_write = ops_cr8_write,
+    .x2apic_read = ops_x2apic_read,
+    .x2apic_write = ops_x2apic_write,
+    .tsc_deadline = ops_tsc_deadline,
+    .ferr = ops_ferr,
+};
