@@ -36,6 +36,8 @@ static inline bool log_enabled(enum log_channel channel)
 
 /* Turns on the comma-separated `channels`; an unknown name is -EINVAL with the list of names. */
 int log_select(const char *channels, struct error *error);
+/* Turns every channel off. */
+void log_select_none(void);
 /* Sends the log to `path` (created, truncated) from now on; negative errno on failure. */
 int log_open(const char *path, struct error *error);
 /* One row a channel: name and help, for "-d help". */

@@ -1,0 +1,217 @@
+/* ring3: reads the command line, builds the machine, runs it.  Only this file exits.
+ *
+ * Every way out goes through run_machine()'s end, so that the terminal is as it was, the pid file
+ * and sockets are gone, and the disks are flushed.  Signals arrive as reads of descriptors: no
+ * handler runs beside the guest.
+ */
+#include "base/log.h"
+#include "machine/machine.h"
+#include "ui/options.h"
+#include "ui/session.h"
+#include "ui/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static int complain(const struct error *error)
+{
+    fprintf(stderr, "ring3: %s\n", error->text);
+    return EXIT_FAILURE;
+}
+
+/* --- signals */
+
+struct signals {
+    int end_fd, job_fd; /* SIGINT, SIGTERM, SIGHUP; SIGTSTP, SIGCONT */
+    struct machine *machine;
+    struct terminal *terminal;
+};
+
+static int signal_descriptor(const int *numbers, unsigned count)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (unsigned i = 0; i < count; i++)
+        sigaddset(&set, numbers[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Before any thread starts: threads inherit what is blocked. */
+static int signals_init(struct signals *signals, struct terminal *terminal, struct error *error)
+{
+    static const int end[] = {SIGINT, SIGTERM, SIGHUP}, job[] = {SIGTSTP, SIGCONT};
+
+    signal(SIGPIPE, SIG_IGN);
+    *signals = (struct signals){.terminal = terminal};
+    signals->end_fd = signal_descriptor(end, ARRAY_LENGTH(end));
+    signals->job_fd = signal_descriptor(job, ARRAY_LENGTH(job));
+    if (signals->end_fd < 0 || signals->job_fd < 0)
+        return error_set(error, errno, "cannot receive signals: %s", strerror(errno));
+    return 0;
+}
+
+static void on_end(void *opaque, short events)
+{
+    struct signals *signals = opaque;
+    struct signalfd_siginfo info;
+
+    if (read(signals->end_fd, &info, sizeof info) == sizeof info)
+        machine_quit(signals->machine, MACHINE_EXIT_OK);
+}
+
+static void on_job(void *opaque, short events)
+{
+    struct signals *signals = opaque;
+    struct signalfd_siginfo info;
+
+    if (read(signals->job_fd, &info, sizeof info) != sizeof info)
+        return;
+    if (info.ssi_signo == SIGTSTP)
+        terminal_suspend(signals->terminal);
+    else
+        terminal_resume(signals->terminal);
+}
+
+static void signals_watch(struct signals *signals, struct machine *machine)
+{
+    signals->machine = machine;
+    loop_watch(machine_loop(machine), signals->end_fd, POLLIN, on_end, signals);
+    loop_watch(machine_loop(machine), signals->job_fd, POLLIN, on_job, signals);
+}
+
+static void signals_free(struct signals *signals, struct loop *loop)
+{
+    loop_unwatch(loop, signals->end_fd);
+    loop_unwatch(loop, signals->job_fd);
+    close(signals->end_fd);
+    close(signals->job_fd);
+}
+
+/* --- the pid file: locked while we run, so that two machines never share one */
+
+static int pidfile_write(const char *path, int *fd, struct error *error)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (*fd < 0)
+        return error_set(error, errno, "-pidfile %s: cannot create it: %s; choose another path",
+                         path, strerror(errno));
+    if (fcntl(*fd, F_SETLK, &lock)) {
+        close(*fd);
+        *fd = -1;
+        return error_set(error, EBUSY, "-pidfile %s: another ring3 that runs has it; choose "
+                         "another path",
+                         path);
+    }
+    if (ftruncate(*fd, 0) || dprintf(*fd, "%ld\n", (long)getpid()) < 0)
+        return error_set(error, errno, "-pidfile %s: %s; free some space", path, strerror(errno));
+    return 0;
+}
+
+static void pidfile_remove(const char *path, int fd)
+{
+    if (fd < 0)
+        return;
+    unlink(path);
+    close(fd);
+}
+
+/* --- the machine's life */
+
+/* What is created on the host, after the machine stands. */
+static int create_files(const struct options *options, int *pid_fd, struct error *error)
+{
+    int result = options->log_file ? log_open(options->log_file, error) : 0;
+
+    if (!result && options->pidfile)
+        result = pidfile_write(options->pidfile, pid_fd, error);
+    return result;
+}
+
+static int run_machine(struct options *options, struct loop *loop, struct signals *signals,
+                       struct error *error)
+{
+    struct session session;
+    struct machine *machine = NULL;
+    int pid_fd = -1, status = EXIT_FAILURE;
+    int result = session_init(&session, options, loop, signals->terminal, signals->end_fd, error);
+
+    if (!result) {
+        machine = machine_new(&options->machine, loop, error);
+        result = machine ? 0 : -EINVAL;
+    }
+    if (!result) {
+        machine_lock(machine);
+        signals_watch(signals, machine);
+        result = create_files(options, &pid_fd, error);
+        if (!result)
+            result = session_start(&session, machine, error);
+        machine_unlock(machine);
+    }
+    if (!result) {
+        status = machine_run(machine);
+        if (machine_failure(machine)) {
+            result = error_set(error, EIO, "%s", machine_failure(machine));
+            status = status ? status : EXIT_FAILURE;
+        }
+    }
+    loop_lock(loop);
+    session_stop(&session);
+    loop_unlock(loop);
+    if (machine)
+        machine_free(machine);
+    loop_lock(loop);
+    session_free(&session);
+    loop_unlock(loop);
+    if (options->pidfile)
+        pidfile_remove(options->pidfile, pid_fd);
+    /* A signal that cut short the wait for a client is an orderly end. */
+    if (result == -EINTR)
+        return EXIT_SUCCESS;
+    if (result)
+        complain(error);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct terminal terminal; /* outlives main: atexit() looks at it */
+    struct options options;
+    enum options_action action = OPTIONS_RUN;
+    struct signals signals;
+    struct loop loop;
+    struct error error = {.text = ""};
+    int status = EXIT_FAILURE;
+
+    int result = options_parse(&options, argc, argv, &action, &error);
+    if (!result && action == OPTIONS_RUN)
+        result = options_check(&options, &error);
+    if (!result && action == OPTIONS_RUN) {
+        terminal_init(&terminal);
+        result = signals_init(&signals, &terminal, &error);
+        if (!result)
+            result = loop_init(&loop, &error);
+        if (!result) {
+            status = run_machine(&options, &loop, &signals, &error);
+            loop_lock(&loop);
+            signals_free(&signals, &loop);
+            loop_unlock(&loop);
+            loop_free(&loop);
+        }
+    } else if (!result) {
+        status = EXIT_SUCCESS;
+    }
+    if (result)
+        complain(&error);
+    options_free(&options);
+    return status;
+}

@@ -1,0 +1,534 @@
+#include "ui/options.h"
+
+#include "base/log.h"
+#include "ui/option_value.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct option_string {
+    struct option_string *next;
+    char text[];
+};
+
+const char *options_keep(struct options *options, const char *text)
+{
+    struct option_string *string = malloc(sizeof *string + strlen(text) + 1);
+
+    if (!string)
+        return NULL;
+    strcpy(string->text, text);
+    string->next = options->strings;
+    options->strings = string;
+    return string->text;
+}
+
+void options_free(struct options *options)
+{
+    while (options->strings) {
+        struct option_string *next = options->strings->next;
+        free(options->strings);
+        options->strings = next;
+    }
+}
+
+/* --- parsers of single options */
+
+enum which_text {
+    TEXT_KERNEL, TEXT_INITRD, TEXT_APPEND, TEXT_BIOS, TEXT_LOG_FILE, TEXT_PIDFILE, TEXT_FIRMWARE,
+};
+
+static int parse_text(struct option_context *context, const char *value)
+{
+    struct options *options = context->options;
+    const char **const places[] = {
+        [TEXT_KERNEL] = &options->machine.kernel,  [TEXT_INITRD] = &options->machine.initrd,
+        [TEXT_APPEND] = &options->machine.append,  [TEXT_BIOS] = &options->machine.bios,
+        [TEXT_LOG_FILE] = &options->log_file,      [TEXT_PIDFILE] = &options->pidfile,
+        [TEXT_FIRMWARE] = &options->firmware_dir,
+    };
+
+    if (!*value && context->which != TEXT_APPEND)
+        return error_set(context->error, EINVAL, "%s: the name is empty; give a path",
+                         context->what);
+    *places[context->which] = value;
+    return 0;
+}
+
+static uint64_t host_memory_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int parse_memory(struct option_context *context, const char *value)
+{
+    const uint64_t least = UINT64_C(1) << 20, most = host_memory_bytes();
+    struct suboptions list;
+    uint64_t bytes = 0;
+    int result = suboptions_parse(&list, context->what, value, "size", context->error);
+
+    for (unsigned i = 0; !result && i < list.count; i++) {
+        if (!strcmp(list.items[i].key, "size"))
+            result = option_size(context->what, list.items[i].value, least, &bytes,
+                                 context->error);
+        else
+            result = error_set(context->error, EINVAL,
+                               "-m: no such setting '%s'; this version has size only",
+                               list.items[i].key);
+    }
+    if (!result && list.count == 0)
+        result = error_set(context->error, EINVAL, "-m: the size is missing; give one as in -m 512M");
+    suboptions_free(&list);
+    if (result)
+        return result;
+    if (bytes < least)
+        return error_set(context->error, EINVAL, "-m %s: too little for a PC; give at least 1M",
+                         value);
+    if (bytes > most)
+        return error_set(context->error, EINVAL,
+                         "-m %s: more than this host has; give at most %lluM", value,
+                         (unsigned long long)(most >> 20));
+    context->options->machine.memory_bytes = (bytes + 4095) & ~UINT64_C(4095);
+    context->options->has_memory = true;
+    return 0;
+}
+
+static int parse_cpu(struct option_context *context, const char *value)
+{
+    if (!strcmp(value, "help") || !strcmp(value, "?")) {
+        cpu_model_list(stdout);
+        context->action = OPTIONS_DONE;
+        return 0;
+    }
+    context->options->cpu = value;
+    return cpu_model_parse(value, &context->options->machine.cpu_model, context->error);
+}
+
+static int parse_smp(struct option_context *context, const char *value)
+{
+    struct suboptions list;
+    int result = suboptions_parse(&list, context->what, value, "cpus", context->error);
+
+    for (unsigned i = 0; !result && i < list.count; i++) {
+        const struct suboption *item = &list.items[i];
+        uint64_t number;
+        static const char *const known[] = {"cpus", "sockets", "cores", "threads", "maxcpus"};
+        bool is_known = false;
+        for (unsigned k = 0; k < ARRAY_LENGTH(known); k++)
+            is_known |= !strcmp(item->key, known[k]);
+        if (!is_known)
+            result = error_set(context->error, EINVAL,
+                               "-smp: no such setting '%s'; there are cpus, sockets, cores, "
+                               "threads and maxcpus",
+                               item->key);
+        else if (option_number(context->what, item->value, 1, 1, &number, NULL))
+            result = error_set(context->error, EINVAL,
+                               "-smp %s: this version has one processor; use -smp 1", value);
+    }
+    suboptions_free(&list);
+    return result;
+}
+
+static int parse_display(struct option_context *context, const char *value)
+{
+    if (strcmp(value, "none"))
+        return error_set(context->error, EINVAL,
+                         "-display %s: this version has no window; use -display none, and the "
+                         "monitor's screendump to see the screen",
+                         value);
+    context->options->no_display = true;
+    return 0;
+}
+
+static int parse_vga(struct option_context *context, const char *value)
+{
+    if (strcmp(value, "std"))
+        return error_set(context->error, EINVAL, "-vga %s: this version has the standard VGA only; "
+                         "use -vga std",
+                         value);
+    return 0;
+}
+
+static int parse_device(struct option_context *context, const char *value)
+{
+    struct machine_config *machine = &context->options->machine;
+    struct suboptions list;
+
+    if (!strcmp(value, "help")) {
+        printf("isa-debug-exit  iobase=PORT,iosize=BYTES  a write ends ring3 with (value << 1) | 1\n");
+        context->action = OPTIONS_DONE;
+        return 0;
+    }
+    int result = suboptions_parse(&list, context->what, value, "driver", context->error);
+    if (!result && (list.count == 0 || strcmp(list.items[0].value, "isa-debug-exit")))
+        result = error_set(context->error, EINVAL,
+                           "-device %s: no such device in this version; there is isa-debug-exit",
+                           list.count ? list.items[0].value : "");
+    for (unsigned i = 1; !result && i < list.count; i++) {
+        const struct suboption *item = &list.items[i];
+        uint64_t number;
+        if (!strcmp(item->key, "iobase")) {
+            result = option_number("-device isa-debug-exit iobase", item->value, 0, 0xffff, &number,
+                                   context->error);
+            machine->debug_exit_iobase = result ? 0 : number;
+        } else if (!strcmp(item->key, "iosize")) {
+            result = option_number("-device isa-debug-exit iosize", item->value, 1, 8, &number,
+                                   context->error);
+            machine->debug_exit_iosize = result ? 0 : number;
+        } else if (strcmp(item->key, "id")) {
+            result = error_set(context->error, EINVAL,
+                               "-device isa-debug-exit: no such setting '%s'; there are iobase "
+                               "and iosize",
+                               item->key);
+        }
+    }
+    suboptions_free(&list);
+    machine->debug_exit = true;
+    return result;
+}
+
+static int parse_global(struct option_context *context, const char *value)
+{
+    static const char name[] = "isa-debugcon.iobase=";
+    uint64_t port;
+
+    if (strncmp(value, name, strlen(name)))
+        return error_set(context->error, EINVAL,
+                         "-global %s: no such property in this version; there is "
+                         "isa-debugcon.iobase=PORT",
+                         value);
+    int result = option_number("-global isa-debugcon.iobase", value + strlen(name), 1, 0xffff,
+                               &port, context->error);
+    if (!result)
+        context->options->machine.debugcon_iobase = port;
+    return result;
+}
+
+static int parse_rtc(struct option_context *context, const char *value)
+{
+    struct machine_config *machine = &context->options->machine;
+    struct suboptions list;
+    int result = suboptions_parse(&list, context->what, value, NULL, context->error);
+
+    for (unsigned i = 0; !result && i < list.count; i++) {
+        const struct suboption *item = &list.items[i];
+        if (strcmp(item->key, "base")) {
+            result = error_set(context->error, EINVAL,
+                               "-rtc: no such setting '%s'; this version has base=", item->key);
+        } else if (!strcmp(item->value, "utc")) {
+            machine->rtc_base = RTC_UTC;
+        } else if (!strcmp(item->value, "localtime")) {
+            machine->rtc_base = RTC_LOCALTIME;
+        } else {
+            machine->rtc_base = RTC_DATETIME;
+            result = option_datetime("-rtc base", item->value, &machine->rtc_datetime,
+                                     context->error);
+        }
+    }
+    suboptions_free(&list);
+    return result;
+}
+
+static int parse_name(struct option_context *context, const char *value)
+{
+    struct suboptions list;
+    int result = suboptions_parse(&list, context->what, value, "guest", context->error);
+
+    for (unsigned i = 0; !result && i < list.count; i++) {
+        if (!strcmp(list.items[i].key, "guest"))
+            context->options->machine.name = options_keep(context->options, list.items[i].value);
+        else if (strcmp(list.items[i].key, "process") && strcmp(list.items[i].key, "debug-threads"))
+            result = error_set(context->error, EINVAL, "-name: no such setting '%s'; give a name",
+                               list.items[i].key);
+    }
+    suboptions_free(&list);
+    return result;
+}
+
+static int parse_log(struct option_context *context, const char *value)
+{
+    if (!strcmp(value, "help") || !strcmp(value, "?")) {
+        log_list(stdout);
+        context->action = OPTIONS_DONE;
+        return 0;
+    }
+    context->options->log_channels = value;
+    return log_select(value, context->error);
+}
+
+enum which_flag {
+    FLAG_NOGRAPHIC, FLAG_SNAPSHOT, FLAG_NO_REBOOT, FLAG_NO_SHUTDOWN, FLAG_PAUSED, FLAG_NODEFAULTS,
+    FLAG_IGNORED,
+};
+
+static int parse_flag(struct option_context *context, const char *value)
+{
+    struct options *options = context->options;
+    bool ignored;
+    bool *const places[] = {
+        [FLAG_NOGRAPHIC] = &options->nographic,
+        [FLAG_SNAPSHOT] = &options->machine.snapshot,
+        [FLAG_NO_REBOOT] = &options->machine.no_reboot,
+        [FLAG_NO_SHUTDOWN] = &options->machine.no_shutdown,
+        [FLAG_PAUSED] = &options->machine.start_paused,
+        [FLAG_NODEFAULTS] = &options->no_defaults,
+        [FLAG_IGNORED] = &ignored,
+    };
+
+    *places[context->which] = true;
+    return 0;
+}
+
+/* Options with one possible value. */
+enum which_only { ONLY_ACCEL, ONLY_MACHINE, ONLY_NET };
+
+static int parse_only(struct option_context *context, const char *value)
+{
+    static const struct {
+        const char *value, *reason;
+    } only[] = {
+        [ONLY_ACCEL] = {"interp", "ring3 runs without help of the processor or the kernel"},
+        [ONLY_MACHINE] = {"pc", "this version has one machine"},
+        [ONLY_NET] = {"none", "this version has no network card"},
+    };
+
+    if (!strcmp(value, "help") && context->which != ONLY_NET) {
+        printf("%s\n", only[context->which].value);
+        context->action = OPTIONS_DONE;
+        return 0;
+    }
+    if (strcmp(value, only[context->which].value))
+        return error_set(context->error, EINVAL, "%s %s: %s; use %s %s, or leave it out",
+                         context->what, value, only[context->which].reason, context->what,
+                         only[context->which].value);
+    return 0;
+}
+
+static int parse_help(struct option_context *context, const char *value);
+
+static int parse_version(struct option_context *context, const char *value)
+{
+    printf("ring3 version " RING3_VERSION "\n");
+    context->action = OPTIONS_DONE;
+    return 0;
+}
+
+/* --- the table */
+
+struct option_row {
+    const char *name, *alias; /* without dashes */
+    const char *argument;     /* NULL: takes none */
+    const char *help;         /* NULL: not listed */
+    int (*parse)(struct option_context *context, const char *value);
+    int which;
+};
+
+/* clang-format off */
+static const struct option_row option_rows[] = {
+    {"help", "h", NULL, "this list", parse_help},
+    {"version", NULL, NULL, "the version", parse_version},
+    {"machine", "M", "pc", "the kind of machine: a PC (i440FX, PIIX3)", parse_only, ONLY_MACHINE},
+    {"accel", NULL, "interp", "the interpreter runs the guest", parse_only, ONLY_ACCEL},
+    {"cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "the processor's model; -cpu help lists them", parse_cpu},
+    {"smp", NULL, "1", "processors", parse_smp},
+    {"m", NULL, "SIZE", "the guest's memory, 128M if not given; no letter means MiB", parse_memory},
+    {"name", NULL, "NAME", "a name for the guest", parse_name},
+    {"rtc", NULL, "base=utc|localtime|DATE", "the real-time clock's start", parse_rtc},
+
+    {"kernel", NULL, "FILE", "boot this Linux bzImage, PVH ELF or multiboot 1 kernel", parse_text, TEXT_KERNEL},
+    {"initrd", NULL, "FILE[,FILE...]", "its initial ramdisk (multiboot: modules, each with arguments)", parse_text, TEXT_INITRD},
+    {"append", NULL, "TEXT", "its command line", parse_text, TEXT_APPEND},
+    {"bios", NULL, "FILE", "boot this firmware in place of Debian's SeaBIOS", parse_text, TEXT_BIOS},
+    {"L", NULL, "DIR", "look for firmware in DIR first", parse_text, TEXT_FIRMWARE},
+    {"boot", NULL, "[order=]acdn[,once=][,menu=on]", "boot order: floppy, disk, CD-ROM, network", option_boot},
+
+    {"drive", NULL, "file=FILE[,if=ide|floppy|none][,format=raw][,index=N][,media=disk|cdrom][,snapshot=on][,readonly=on]",
+     "a drive; ',,' stands for a comma in a name", option_drive},
+    {"hda", NULL, "FILE", "the first IDE disk", option_drive_file, 0},
+    {"hdb", NULL, "FILE", "the second", option_drive_file, 1},
+    {"hdc", NULL, "FILE", "the third (where -cdrom goes)", option_drive_file, 2},
+    {"hdd", NULL, "FILE", "the fourth", option_drive_file, 3},
+    {"cdrom", NULL, "FILE", "a CD-ROM", option_drive_file, 4},
+    {"fda", NULL, "FILE", "the first floppy", option_drive_file, 5},
+    {"fdb", NULL, "FILE", "the second", option_drive_file, 6},
+    {"snapshot", NULL, NULL, "keep writes to all drives in memory and drop them at the end", parse_flag, FLAG_SNAPSHOT},
+
+    {"nographic", NULL, NULL, "no window; COM1 and the monitor on the terminal", parse_flag, FLAG_NOGRAPHIC},
+    {"display", NULL, "none", "no window", parse_display},
+    {"vga", NULL, "std", "the video card: VGA with Bochs VBE", parse_vga},
+    {"serial", NULL, "STREAM", "a serial port: stdio, mon:stdio, null, none, file:FILE, unix:PATH[,server][,nowait], pty", option_serial},
+    {"monitor", NULL, "STREAM", "the monitor: the same streams but file:", option_monitor},
+    {"debugcon", NULL, "STREAM", "the debug console at port E9h", option_debugcon},
+    {"device", NULL, "isa-debug-exit[,iobase=PORT][,iosize=N]", "a device more", parse_device},
+    {"global", NULL, "isa-debugcon.iobase=PORT", "another port for the debug console", parse_global},
+    {"net", "nic", "none", "no network", parse_only, ONLY_NET},
+
+    {"S", NULL, NULL, "wait for the monitor's cont before the guest starts", parse_flag, FLAG_PAUSED},
+    {"no-reboot", NULL, NULL, "end where the guest would reset the machine", parse_flag, FLAG_NO_REBOOT},
+    {"no-shutdown", NULL, NULL, "stay where the guest powers the machine off", parse_flag, FLAG_NO_SHUTDOWN},
+    {"nodefaults", NULL, NULL, "no serial port and no monitor but those asked for", parse_flag, FLAG_NODEFAULTS},
+    {"no-user-config", NULL, NULL, "accepted: there are no configuration files", parse_flag, FLAG_IGNORED},
+    {"pidfile", NULL, "FILE", "write the process's number there, remove the file at the end", parse_text, TEXT_PIDFILE},
+    {"d", NULL, "LIST", "log these, separated by commas; -d help lists them", parse_log},
+    {"D", NULL, "FILE", "write the log there, not to stderr", parse_text, TEXT_LOG_FILE},
+};
+/* clang-format on */
+
+/* Words of QEMU that this version knows but does not have: the answer is better than "unknown". */
+static const struct {
+    const char *name, *answer;
+} absent_rows[] = {
+    {"enable-kvm", "ring3 runs without virtualisation by the processor; leave it out"},
+    {"chardev", "not in this version; write the stream after -serial, -monitor or -debugcon"},
+    {"netdev", "this version has no network; leave it out"},
+    {"vnc", "this version has no VNC; use the monitor's screendump"},
+    {"sdl", "this version has no window; use -nographic"},
+    {"gtk", "this version has no window; use -nographic"},
+    {"curses", "this version does not draw on the terminal; use -nographic"},
+    {"qmp", "this version has no QMP; use -monitor"},
+    {"gdb", "this version has no gdb stub; use -S and the monitor"},
+    {"s", "this version has no gdb stub; use -S and the monitor"},
+    {"icount", "this version does not count instructions; leave it out"},
+    {"loadvm", "this version does not save machines; leave it out"},
+    {"incoming", "this version does not move machines; leave it out"},
+    {"usb", "this version has no USB; leave it out"},
+    {"daemonize", "this version stays in the foreground; start it with & or setsid"},
+    {"parallel", "this version has no parallel port; leave it out"},
+};
+
+static int parse_help(struct option_context *context, const char *value)
+{
+    printf("usage: ring3 [options] [disk image]\n\n");
+    for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        int width = printf("  -%s", row->name);
+        if (row->alias)
+            width += printf(", -%s", row->alias);
+        if (row->argument)
+            width += printf(" %s", row->argument);
+        if (width > 33)
+            printf("\n%*s%s\n", 35, "", row->help);
+        else
+            printf("%*s%s\n", 35 - width, "", row->help);
+    }
+    printf("\nWith the monitor on the terminal: Ctrl-A h lists the keys, Ctrl-A x ends, Ctrl-A c switches.\n");
+    context->action = OPTIONS_DONE;
+    return 0;
+}
+
+static const struct option_row *find_row(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
+        const struct option_row *row = &option_rows[i];
+        if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
+            return row;
+    }
+    return NULL;
+}
+
+/* Edit distance (Levenshtein) of two short words. */
+static unsigned distance(const char *from, const char *to)
+{
+    unsigned row[40];
+    size_t length = strlen(to);
+
+    if (length >= ARRAY_LENGTH(row))
+        return UINT32_MAX;
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 1; *from; i++, from++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= length; j++) {
+            unsigned best = diagonal + (*from != to[j - 1]);
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[length];
+}
+
+static int unknown_option(const char *what, const char *name, struct error *error)
+{
+    const char *nearest = NULL;
+    unsigned least = 3;
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(absent_rows); i++)
+        if (!strcmp(absent_rows[i].name, name))
+            return error_set(error, EINVAL, "%s: %s", what, absent_rows[i].answer);
+    for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
+        unsigned far = distance(name, option_rows[i].name);
+        if (far < least && far < strlen(name)) {
+            least = far;
+            nearest = option_rows[i].name;
+        }
+    }
+    if (nearest)
+        return error_set(error, EINVAL, "%s: no such option; did you mean -%s?", what, nearest);
+    return error_set(error, EINVAL, "%s: no such option; ring3 -help lists them", what);
+}
+
+static int parse_arguments(struct option_context *context, int argc, char *const argv[])
+{
+    for (int i = 1; i < argc && context->action == OPTIONS_RUN; i++) {
+        const char *name = argv[i], *value = NULL;
+        context->what = name;
+        context->which = 0;
+        if (*name != '-' || !name[1]) {
+            int result = option_drive_file(context, name);
+            if (result)
+                return result;
+            continue;
+        }
+        name += name[1] == '-' ? 2 : 1;
+        const struct option_row *row = find_row(name);
+        if (!row)
+            return unknown_option(context->what, name, context->error);
+        if (row->argument) {
+            if (i + 1 == argc)
+                return error_set(context->error, EINVAL, "%s: its value is missing; write -%s %s",
+                                 context->what, row->name, row->argument);
+            value = argv[++i];
+        }
+        context->which = row->which;
+        int result = row->parse(context, value);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+/* What no option says alone. */
+static int check_combination(struct options *options, struct error *error)
+{
+    const struct machine_config *machine = &options->machine;
+
+    if (machine->initrd && !machine->kernel)
+        return error_set(error, EINVAL, "-initrd %s: there is no kernel to take it; add -kernel FILE",
+                         machine->initrd);
+    if (machine->append && !machine->kernel)
+        return error_set(error, EINVAL, "-append: there is no kernel to read it; add -kernel FILE");
+    return option_drives_check(options, error);
+}
+
+int options_parse(struct options *options, int argc, char *const argv[],
+                  enum options_action *action, struct error *error)
+{
+    *options = (struct options){0};
+    machine_config_init(&options->machine);
+    struct option_context context = {.options = options, .action = OPTIONS_RUN, .error = error};
+
+    int result = parse_arguments(&context, argc, argv);
+    *action = context.action;
+    if (result || context.action == OPTIONS_DONE)
+        return result;
+    result = option_streams_settle(options, error);
+    return result ? result : check_combination(options, error);
+}
