@@ -221,6 +221,7 @@ struct cpu {
     uint32_t mxcsr;
     uint32_t mxcsr_mask;
     uint32_t sse_flags; /* found so far by an SSE instruction under check, see sse_env.h */
+    bool sse_second_run;
     struct x87 x87;
     uint64_t xcr0;
 

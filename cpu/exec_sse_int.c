@@ -1,0 +1,185 @@
+/* SSE2 and SSSE3 integer instructions on XMM registers: SDM 2A, 2B. */
+#include "cpu/sse_env.h"
+
+#define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
+
+/* --- SSE2 */
+INTEGER(PADDB, "paddb")
+INTEGER(PADDW, "paddw")
+INTEGER(PADDD, "paddd")
+INTEGER(PADDQ, "paddq")
+INTEGER(PADDSB, "paddsb")
+INTEGER(PADDSW, "paddsw")
+INTEGER(PADDUSB, "paddusb")
+INTEGER(PADDUSW, "paddusw")
+INTEGER(PSUBB, "psubb")
+INTEGER(PSUBW, "psubw")
+INTEGER(PSUBD, "psubd")
+INTEGER(PSUBQ, "psubq")
+INTEGER(PSUBSB, "psubsb")
+INTEGER(PSUBSW, "psubsw")
+INTEGER(PSUBUSB, "psubusb")
+INTEGER(PSUBUSW, "psubusw")
+INTEGER(PMULLW, "pmullw")
+INTEGER(PMULHW, "pmulhw")
+INTEGER(PMULHUW, "pmulhuw")
+INTEGER(PMULUDQ, "pmuludq")
+INTEGER(PMADDWD, "pmaddwd")
+INTEGER(PSADBW, "psadbw")
+INTEGER(PAVGB, "pavgb")
+INTEGER(PAVGW, "pavgw")
+INTEGER(PMINUB, "pminub")
+INTEGER(PMAXUB, "pmaxub")
+INTEGER(PMINSW, "pminsw")
+INTEGER(PMAXSW, "pmaxsw")
+INTEGER(PAND, "pand")
+INTEGER(PANDN, "pandn")
+INTEGER(POR, "por")
+INTEGER(PXOR, "pxor")
+INTEGER(PCMPEQB, "pcmpeqb")
+INTEGER(PCMPEQW, "pcmpeqw")
+INTEGER(PCMPEQD, "pcmpeqd")
+INTEGER(PCMPGTB, "pcmpgtb")
+INTEGER(PCMPGTW, "pcmpgtw")
+INTEGER(PCMPGTD, "pcmpgtd")
+INTEGER(PACKSSWB, "packsswb")
+INTEGER(PACKSSDW, "packssdw")
+INTEGER(PACKUSWB, "packuswb")
+INTEGER(PUNPCKLBW, "punpcklbw")
+INTEGER(PUNPCKLWD, "punpcklwd")
+INTEGER(PUNPCKLDQ, "punpckldq")
+INTEGER(PUNPCKLQDQ, "punpcklqdq")
+INTEGER(PUNPCKHBW, "punpckhbw")
+INTEGER(PUNPCKHWD, "punpckhwd")
+INTEGER(PUNPCKHDQ, "punpckhdq")
+INTEGER(PUNPCKHQDQ, "punpckhqdq")
+
+/* --- SSSE3 */
+INTEGER(PSHUFB, "pshufb")
+INTEGER(PHADDW, "phaddw")
+INTEGER(PHADDD, "phaddd")
+INTEGER(PHADDSW, "phaddsw")
+INTEGER(PHSUBW, "phsubw")
+INTEGER(PHSUBD, "phsubd")
+INTEGER(PHSUBSW, "phsubsw")
+INTEGER(PMADDUBSW, "pmaddubsw")
+INTEGER(PMULHRSW, "pmulhrsw")
+INTEGER(PSIGNB, "psignb")
+INTEGER(PSIGNW, "psignw")
+INTEGER(PSIGND, "psignd")
+INTEGER(PABSB, "pabsb")
+INTEGER(PABSW, "pabsw")
+INTEGER(PABSD, "pabsd")
+
+/* --- shifts: the count is the source's low 64 bits, or an immediate */
+#define SHIFT(NAME, name)                                                                          \
+    SSE_BINARY(NAME##_VxWx, name, a)                                                               \
+    EXEC(NAME##_UxIb)                                                                              \
+    {                                                                                              \
+        __m128i result;                                                                            \
+        SSE_ASM(name, result, XMM(insn->rm), _mm_cvtsi32_si128((int32_t)insn->imm));               \
+        XMM(insn->rm) = result;                                                                    \
+        return NEXT(insn);                                                                         \
+    }
+SHIFT(PSRLW, "psrlw")
+SHIFT(PSRLD, "psrld")
+SHIFT(PSRLQ, "psrlq")
+SHIFT(PSRAW, "psraw")
+SHIFT(PSRAD, "psrad")
+SHIFT(PSLLW, "psllw")
+SHIFT(PSLLD, "pslld")
+SHIFT(PSLLQ, "psllq")
+
+/* Shifts by bytes go over 128-bit integers. */
+static always_inline unsigned __int128 to_integer(__m128i value)
+{
+    uint64_t low = (uint64_t)_mm_cvtsi128_si64(value);
+    uint64_t high = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(value, value));
+    return (unsigned __int128)high << 64 | low;
+}
+static always_inline __m128i from_integer(unsigned __int128 value)
+{
+    return _mm_set_epi64x((int64_t)(value >> 64), (int64_t)value);
+}
+
+EXEC(PSRLDQ_UxIb)
+{
+    unsigned bytes = (unsigned)insn->imm;
+    XMM(insn->rm) = from_integer(bytes < 16 ? to_integer(XMM(insn->rm)) >> 8 * bytes : 0);
+    return NEXT(insn);
+}
+
+EXEC(PSLLDQ_UxIb)
+{
+    unsigned bytes = (unsigned)insn->imm;
+    XMM(insn->rm) = from_integer(bytes < 16 ? to_integer(XMM(insn->rm)) << 8 * bytes : 0);
+    return NEXT(insn);
+}
+
+/* destination:source, shifted right by bytes */
+static always_inline __m128i align_right(__m128i high, __m128i low, unsigned bytes)
+{
+    if (bytes == 0)
+        return low;
+    if (bytes < 16)
+        return from_integer(to_integer(low) >> 8 * bytes | to_integer(high) << 8 * (16 - bytes));
+    return from_integer(bytes < 32 ? to_integer(high) >> 8 * (bytes - 16) : 0);
+}
+SSE_IMMEDIATE(PALIGNR_VxWxIb, align_right, a)
+
+/* --- shuffles by an immediate */
+static always_inline __m128i shuffle_d(__m128i unused, __m128i source, unsigned control)
+{
+    union vector from, to;
+    _mm_store_si128((__m128i *)(void *)&from, source);
+    for (unsigned i = 0; i < 4; i++)
+        to.d[i] = from.d[control >> 2 * i & 3];
+    return _mm_load_si128((const __m128i *)(const void *)&to);
+}
+
+/* four words of one quadword */
+static always_inline uint64_t shuffle_words(uint64_t words, unsigned control)
+{
+    uint64_t to = 0;
+    for (unsigned i = 0; i < 4; i++)
+        to |= (words >> 16 * (control >> 2 * i & 3) & 0xffff) << 16 * i;
+    return to;
+}
+
+static always_inline __m128i shuffle_low(__m128i unused, __m128i source, unsigned control)
+{
+    uint64_t low = shuffle_words((uint64_t)_mm_cvtsi128_si64(source), control);
+    __m128i high = _mm_unpackhi_epi64(source, source);
+    return _mm_unpacklo_epi64(_mm_cvtsi64_si128((int64_t)low), high);
+}
+
+static always_inline __m128i shuffle_high(__m128i unused, __m128i source, unsigned control)
+{
+    __m128i high = _mm_unpackhi_epi64(source, source);
+    uint64_t words = shuffle_words((uint64_t)_mm_cvtsi128_si64(high), control);
+    return _mm_unpacklo_epi64(source, _mm_cvtsi64_si128((int64_t)words));
+}
+SSE_IMMEDIATE(PSHUFD_VxWxIb, shuffle_d, a)
+SSE_IMMEDIATE(PSHUFLW_VxWxIb, shuffle_low, a)
+SSE_IMMEDIATE(PSHUFHW_VxWxIb, shuffle_high, a)
+
+/* --- words in and out */
+EXEC(PINSRW_VxEw_r)
+{
+    cpu->xmm[insn->reg].w[insn->imm & 7] = REG16(insn->rm);
+    return NEXT(insn);
+}
+
+EXEC(PINSRW_VxEw_m)
+{
+    uint16_t value;
+    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &value));
+    cpu->xmm[insn->reg].w[insn->imm & 7] = value;
+    return NEXT(insn);
+}
+
+EXEC(PEXTRW_GdUx)
+{
+    REG32_SET(insn->reg, cpu->xmm[insn->rm].w[insn->imm & 7]);
+    return NEXT(insn);
+}
