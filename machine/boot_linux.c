@@ -182,7 +182,7 @@ static void linux_describe_memory(const struct boot *boot, uint8_t *parameters)
 int boot_linux(struct boot *boot, struct error *error)
 {
     uint8_t parameters[ZERO_PAGE_BYTES] = {0};
-    struct linux_header header;
+    struct linux_header header = {0};
     int result = linux_parse(boot, &header, error);
     if (result < 0)
         return result;

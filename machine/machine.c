@@ -41,13 +41,8 @@ static void machine_code_written(void *opaque, gpa_t gpa, unsigned length)
 static void machine_page_changed(void *opaque, ppn_t first, uint64_t count)
 {
     struct machine *machine = opaque;
-    for (unsigned i = 0; i < machine->vcpu_count; i++) {
-        struct cpu *cpu = machine->vcpus[i].cpu;
-        mmu_flush_pages(&cpu->mmu, first, count);
-        /* WHY: only below 1 MiB does a page get other contents without being written. */
-        for (uint64_t page = first.v; page < first.v + count && page < 256; page++)
-            block_kill_range(cpu, ppn_gpa(PPN(page)), (unsigned)PAGE_BYTES);
-    }
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        cpu_pages_changed(machine->vcpus[i].cpu, first, count);
 }
 
 /* --- time */
