@@ -58,8 +58,10 @@
                                                         unsigned count)                            \
     {                                                                                              \
         count %= (bits) + 1; /* no more than 31 or 63: only 8 and 16 bits wrap */                  \
-        if (count == 0)                                                                            \
+        if (count == 0) {                                                                          \
+            flags_set_cf_of(cpu, flag_cf(cpu), a >> (bits - 1) & 1);                               \
             return a;                                                                              \
+        }                                                                                          \
         bool carry = a >> (bits - count) & 1;                                                      \
         uint##bits##_t low = count > 1 ? (uint##bits##_t)(a >> (bits + 1 - count)) : 0;            \
         uint##bits##_t high = count < bits ? (uint##bits##_t)(a << count) : 0;                     \
@@ -72,8 +74,11 @@
                                                         unsigned count)                            \
     {                                                                                              \
         count %= (bits) + 1;                                                                       \
-        if (count == 0)                                                                            \
+        if (count == 0) {                                                                          \
+            flags_set_cf_of(cpu, flag_cf(cpu),                                                     \
+                            flag_cf(cpu) ^ (a >> (bits - 1) & 1) ^ (a >> (bits - 2) & 1));         \
             return a;                                                                              \
+        }                                                                                          \
         bool carry = a >> (count - 1) & 1;                                                         \
         uint##bits##_t high = count > 1 ? (uint##bits##_t)(a << (bits + 1 - count)) : 0;           \
         uint##bits##_t low = count < bits ? (uint##bits##_t)(a >> count) : 0;                      \

@@ -315,10 +315,8 @@ static always_inline int repeat(struct cpu *cpu, const struct insn *insn, enum o
         if (over || count == 0)
             break;
         if ((cpu->mode & MODE_SINGLE) ||
-            atomic_load_explicit(&cpu->attention, memory_order_relaxed)) {
-            cpu->rip = insn_rip(cpu, insn);
-            return EXEC_LEAVE;
-        }
+            atomic_load_explicit(&cpu->attention, memory_order_relaxed))
+            return exec_stale(cpu, insn); /* leaves at this instruction */
     }
     return EXEC_NEXT;
 }
