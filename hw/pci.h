@@ -64,7 +64,8 @@ struct pci_bar {
 
 struct pci_function_state {
     uint8_t config[PCI_CONFIG_BYTES];
-    uint8_t asserted; /* the device holds INTx low */
+    uint8_t asserted; /* the device holds INTx low … */
+    uint8_t driving;  /* … and the command register lets it */
 };
 
 struct pci_function {
@@ -75,7 +76,6 @@ struct pci_function {
     uint8_t initial[PCI_CONFIG_BYTES];   /* what a reset gives */
     uint8_t writable[PCI_CONFIG_BYTES];  /* bits that the guest sets and clears */
     uint8_t clearable[PCI_CONFIG_BYTES]; /* bits that the guest clears by writing 1 */
-    uint8_t kept[PCI_CONFIG_BYTES];      /* bits that a RESET_SYSTEM leaves alone */
     struct pci_bar bars[PCI_BARS];
     /* After the guest wrote [offset, offset + size), masks applied; may be NULL. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size);
@@ -84,7 +84,6 @@ struct pci_function {
 
 struct pci_bus_state {
     uint32_t address; /* CONFIG_ADDRESS, port CF8h */
-    uint32_t pirq_counts[PCI_PIRQS]; /* how many functions assert each */
 };
 
 struct pci_bus {
@@ -93,6 +92,7 @@ struct pci_bus {
     struct bus *ports, *memory;
     struct physmem *physmem;
     struct irq_line pirqs[PCI_PIRQS]; /* into the interrupt router: PIRQA..PIRQD */
+    unsigned drivers[PCI_PIRQS];      /* how many functions drive each */
     /* Byte port CF9h, which lies within CONFIG_ADDRESS; NULL: nothing there. */
     uint8_t (*reset_control_read)(void *opaque);
     void (*reset_control_write)(void *opaque, uint8_t value);

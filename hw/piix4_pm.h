@@ -4,6 +4,7 @@
  * its tables say (AFE0h), the SMI command port at B2h and B3h.
  * LIMIT: there is no system management mode: APMC_EN reads as set, which tells the firmware that its
  * handler is in place; ACPI enable and disable are done here.
+ * SLP_TYP, as the tables of the board must give it: 0 and 2 power the machine off (S5, S4).
  * LIMIT: no suspend to RAM; no device is on the SMBus: every transaction ends in a device error.
  * INV-1: `sci` is high exactly while SCI_EN is set and an enabled status bit is set.
  * Source: Intel 82371AB datasheet chapter 7; ACPI specification 2.0 §4.7.3.
@@ -27,14 +28,14 @@ enum {
 };
 
 struct piix4_pm_state {
-    int64_t overflow_ns; /* TMR_STS is current up to this time */
+    int64_t settled_ns; /* TMR_STS is current up to this time */
     uint16_t status, enable, control;
     uint16_t gpe_status, gpe_enable;
     uint8_t apm_command, apm_status;
-    uint8_t smbus[14];
-    uint8_t registers[64]; /* the others of the block at PMBASE, which only keep what is written */
     uint8_t sci_level;
-    uint8_t pad[5];
+    uint8_t smbus[16];
+    uint8_t registers[64]; /* the others of the block at PMBASE only keep what is written */
+    uint8_t pad[3];
 };
 
 /* Upward calls; each may be NULL. */
@@ -52,7 +53,6 @@ struct piix4_pm {
     struct piix4_pm_ops ops;
     struct bus *ports;
     struct region pm_region, smbus_region, gpe_region, apm_region;
-    bool pm_mapped, smbus_mapped;
 };
 
 /* Attaches at 00:01.3. */

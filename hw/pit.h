@@ -17,11 +17,11 @@
 enum { PIT_COUNTERS = 3 };
 
 struct pit_state {
-    int64_t start[PIT_COUNTERS];   /* tick at which `count` began to count down */
-    int64_t change[PIT_COUNTERS];  /* tick from which `next` holds; INT64_MAX: never */
-    int32_t held[PIT_COUNTERS];    /* ticks counted so far, while the gate holds it; -1: running */
-    uint32_t count[PIT_COUNTERS];  /* 1..65536; 0: none written since the control word */
-    uint32_t next[PIT_COUNTERS];
+    int64_t start[PIT_COUNTERS];  /* tick at which `count` began to count down */
+    int64_t change[PIT_COUNTERS]; /* tick at which `next` is taken; INT64_MAX: at a gate edge */
+    int64_t held[PIT_COUNTERS];   /* ticks counted so far, while the gate holds it; -1: it runs */
+    uint32_t count[PIT_COUNTERS]; /* 1..65536; 0: none since the control word */
+    uint32_t next[PIT_COUNTERS];  /* written, not yet taken; 0: none */
     uint16_t latch[PIT_COUNTERS];
     uint8_t latched[PIT_COUNTERS]; /* bytes of `latch` still to be read */
     uint8_t control[PIT_COUNTERS]; /* RW, M and BCD bits of the control word */
@@ -30,11 +30,8 @@ struct pit_state {
     uint8_t high_read[PIT_COUNTERS];  /* the next read gives the high byte */
     uint8_t high_write[PIT_COUNTERS]; /* the next write is the high byte */
     uint8_t low_byte[PIT_COUNTERS];   /* written, waiting for the high byte */
-    uint8_t null_count[PIT_COUNTERS]; /* written, not yet in the counting element */
-    uint8_t triggered[PIT_COUNTERS];  /* modes 1 and 5: a gate edge has started it */
     uint8_t gate[PIT_COUNTERS];
-    uint8_t speaker_data; /* port 61h bit 1 */
-    uint8_t checks;       /* port 61h bits 2 and 3 */
+    uint8_t port61; /* bits 3:1: channel check and parity check disabled, speaker data */
     uint8_t pad[1];
 };
 

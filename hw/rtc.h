@@ -1,7 +1,9 @@
 /* MC146818A real-time clock with 128 bytes of CMOS RAM, at ports 70h and 71h.
  *
- * Date and time are a function of the virtual clock; a host timer is armed only while an interrupt
- * that the guest has enabled is due.
+ * Date, time and flags are functions of the virtual clock.
+ * INV-1: a host timer is armed only while an interrupt is enabled whose flag is not set yet; so a
+ *        guest that does not answer causes no more.
+ * LIMIT: the day of the week follows the date; daylight saving and the square wave are not there.
  * QUIRK: the century is kept in CMOS byte 32h, as firmware and ACPI expect it.
  * Source: Motorola MC146818A datasheet.
  */
@@ -16,11 +18,10 @@
 enum { RTC_CMOS_BYTES = 128, RTC_CENTURY = 0x32 };
 
 struct rtc_state {
-    int64_t seconds_at_zero; /* date and time at virtual time `phase_ns`, seconds since 1970 */
-    int64_t phase_ns;        /* virtual time at which a second began */
-    int64_t periodic_ns;     /* virtual time of the next periodic event while it is armed */
-    int64_t flags_ns;        /* update and alarm flags are current up to this time */
-    uint8_t cmos[RTC_CMOS_BYTES];
+    int64_t seconds;  /* date and time at `phase_ns`, in seconds since 1970 */
+    int64_t phase_ns; /* virtual time at which a second (and the divider chain) began */
+    int64_t flags_ns; /* the flags of register C are current up to this time */
+    uint8_t cmos[RTC_CMOS_BYTES]; /* 0..9: as last read or written; the truth while stopped */
     uint8_t index;
     uint8_t irq_level;
     uint8_t pad[6];
@@ -29,7 +30,7 @@ struct rtc_state {
 struct rtc {
     struct rtc_state state;
     struct clock *clock;
-    struct timer periodic, update;
+    struct timer timer; /* the next enabled event */
     struct irq_line irq;
     struct region ports;
     void (*nmi_mask)(void *opaque, bool masked); /* port 70h bit 7; may be NULL */

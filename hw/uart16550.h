@@ -25,6 +25,7 @@ struct uart16550_state {
     uint8_t fifo_control;
     uint8_t transmit_pending; /* the THR-empty interrupt has not been acknowledged */
     uint8_t timeout_pending;
+    uint8_t irq_level;
     uint8_t pad[2];
 };
 
