@@ -14,10 +14,10 @@ enum { IOAPIC_PINS = 24 };
 
 struct ioapic_state {
     uint64_t redirection[IOAPIC_PINS];
-    uint32_t lines;    /* levels of the inputs */
-    uint32_t pending;  /* edges that wait behind a mask */
+    uint32_t lines;    /* levels of the inputs; polarity is the board's affair */
     uint32_t id;       /* bits 27:24 */
     uint32_t selected; /* IOREGSEL */
+    uint32_t pad;
 };
 
 struct ioapic {

@@ -24,7 +24,6 @@
 enum { LAPIC_MAX = 32 };
 
 enum {
-    LVT_CMCI,
     LVT_TIMER,
     LVT_THERMAL,
     LVT_COUNTER,
@@ -48,7 +47,7 @@ enum {
 struct lapic_cpu {
     void (*set_intr)(void *opaque, int level);
     void (*nmi)(void *opaque);
-    void (*init)(void *opaque);
+    void (*init)(void *opaque); /* the APIC has already reset itself */
     void (*sipi)(void *opaque, uint8_t vector);
     /* INTA to the 8259s, for ExtINT: a vector. */
     int (*acknowledge_pic)(void *opaque);
@@ -57,8 +56,9 @@ struct lapic_cpu {
 
 struct lapic_state {
     uint64_t base; /* IA32_APIC_BASE */
-    int64_t timer_start_ns;
-    int64_t timer_deadline_ns; /* CLOCK_NEVER: nothing to come */
+    int64_t timer_start_ns;    /* when the timer began to count down from its initial count */
+    int64_t timer_deadline_ns; /* TSC-deadline mode; CLOCK_NEVER: not armed */
+    int64_t timer_settled_ns;  /* events up to this time have been delivered */
     uint64_t tsc_deadline;
     uint64_t icr;
     uint32_t id; /* xAPIC: 8 bits, x2APIC: 32 */
@@ -91,9 +91,11 @@ struct apic_bus {
     struct ioapic *ioapic; /* hears EOIs of level-triggered vectors */
 };
 
+#define APIC_EVERYBODY UINT32_MAX /* as destination */
+
 /* A message on the bus: from the IOAPIC, an ICR or an MSI. */
 struct apic_message {
-    uint32_t destination; /* APIC id or logical destination; 0xff (0xffffffff): all */
+    uint32_t destination; /* APIC id or logical destination */
     bool logical;
     uint8_t mode; /* APIC_… */
     uint8_t vector;
@@ -101,7 +103,8 @@ struct apic_message {
 };
 
 void apic_bus_init(struct apic_bus *bus);
-void apic_bus_send(struct apic_bus *bus, const struct apic_message *message);
+/* Delivers the message; false when no APIC took it. */
+bool apic_bus_send(struct apic_bus *bus, const struct apic_message *message);
 /* A write of `data` to `address` in FEExxxxxh. */
 void apic_bus_send_msi(struct apic_bus *bus, uint64_t address, uint32_t data);
 
@@ -130,8 +133,12 @@ void lapic_set_cr8(struct lapic *lapic, uint8_t value);
  * TSC-deadline mode. 0 disarms. */
 void lapic_set_tsc_deadline(struct lapic *lapic, uint64_t tsc, int64_t deadline_ns);
 uint64_t lapic_tsc_deadline(const struct lapic *lapic); /* 0 once it has fired */
-/* INIT leaves the APIC id alone; see SDM 3A 10.4.7.3. */
+/* What the INIT pin of the processor does to it: as after a reset, but for the APIC id and IA32_APIC_BASE (SDM 3A 10.4.7.3).
+ */
 void lapic_init_reset(struct lapic *lapic);
+/* Enables the APIC with LINT0 as ExtINT and LINT1 as NMI, as firmware leaves it ("virtual wire
+ * mode"), for a board that starts a kernel without firmware. */
+void lapic_set_virtual_wire(struct lapic *lapic);
 
 extern const struct device_class lapic_class;
 
