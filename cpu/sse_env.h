@@ -145,7 +145,7 @@ static always_inline must_check bool sse_load_w(struct cpu *cpu, const struct in
 
 /* A pending x87 error is reported first. */
 #define MMX_BEGIN() X87_CHECK()
-/* Every MMX instruction but EMMS leaves TOP 0 and all registers valid (SDM 1 §9.6.2). */
+/* Every MMX instruction leaves TOP 0 and, but for EMMS, all registers valid (SDM 1 §9.6.2). */
 static always_inline void mmx_end(struct cpu *cpu)
 {
     cpu->x87.status &= (uint16_t)~X87_TOP;

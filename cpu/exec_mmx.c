@@ -1,0 +1,394 @@
+/* MMX instructions, with the additions of SSE, SSE2 and SSSE3: SDM 1 ch. 9, SDM 2A and 2B.
+ *
+ * WHY: they run as their XMM counterparts on the low quadword, since using the host's MMX registers
+ * would cost an EMMS each and disturb its x87.  Where a 64-bit operation is not the low half of the
+ * 128-bit one (packs, horizontal sums, high unpacks), both operands are put into one register first.
+ */
+#include "cpu/sse_env.h"
+
+/* Qd: only 32 bits of memory are read. */
+static always_inline must_check bool mmx_load_q(struct cpu *cpu, const struct insn *insn,
+                                                __m128i *value)
+{
+    return sse_load_q(cpu, insn, value);
+}
+static always_inline must_check bool mmx_load_d(struct cpu *cpu, const struct insn *insn,
+                                                __m128i *value)
+{
+    return sse_load_d(cpu, insn, value);
+}
+
+static always_inline uint64_t low_half(__m128i value)
+{
+    return (uint64_t)_mm_cvtsi128_si64(value);
+}
+
+/* destination = f(destination, source), `f` a function or macro of two __m128i */
+#define MMX_FORMS(id, f, load)                                                                     \
+    EXEC(id##_r)                                                                                   \
+    {                                                                                              \
+        MMX_BEGIN();                                                                               \
+        mmx_write(cpu, insn->reg,                                                                  \
+                  low_half(f(MMX_VECTOR(insn->reg), MMX_VECTOR(insn->rm))));                       \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m)                                                                                   \
+    {                                                                                              \
+        __m128i source;                                                                            \
+        MMX_BEGIN();                                                                               \
+        TRY(mmx_load_##load(cpu, insn, &source));                                                  \
+        mmx_write(cpu, insn->reg, low_half(f(MMX_VECTOR(insn->reg), source)));                     \
+        return NEXT(insn);                                                                         \
+    }
+
+/* --- element by element: the low half of the XMM instruction */
+#define LANES(id, name, load)                                                                      \
+    static always_inline __m128i lanes_##id(__m128i a, __m128i b)                                  \
+    {                                                                                              \
+        __asm__(name " %1, %0" : "+x"(a) : "x"(b));                                                \
+        return a;                                                                                  \
+    }                                                                                              \
+    MMX_FORMS(id, lanes_##id, load)
+#define EACH_LANE(NAME, name) LANES(NAME##_PqQq, name, q)
+
+EACH_LANE(PADDB, "paddb")
+EACH_LANE(PADDW, "paddw")
+EACH_LANE(PADDD, "paddd")
+EACH_LANE(PADDQ, "paddq")
+EACH_LANE(PADDSB, "paddsb")
+EACH_LANE(PADDSW, "paddsw")
+EACH_LANE(PADDUSB, "paddusb")
+EACH_LANE(PADDUSW, "paddusw")
+EACH_LANE(PSUBB, "psubb")
+EACH_LANE(PSUBW, "psubw")
+EACH_LANE(PSUBD, "psubd")
+EACH_LANE(PSUBQ, "psubq")
+EACH_LANE(PSUBSB, "psubsb")
+EACH_LANE(PSUBSW, "psubsw")
+EACH_LANE(PSUBUSB, "psubusb")
+EACH_LANE(PSUBUSW, "psubusw")
+EACH_LANE(PMULLW, "pmullw")
+EACH_LANE(PMULHW, "pmulhw")
+EACH_LANE(PMULHUW, "pmulhuw")
+EACH_LANE(PMULUDQ, "pmuludq")
+EACH_LANE(PMADDWD, "pmaddwd")
+EACH_LANE(PSADBW, "psadbw")
+EACH_LANE(PAVGB, "pavgb")
+EACH_LANE(PAVGW, "pavgw")
+EACH_LANE(PMINUB, "pminub")
+EACH_LANE(PMAXUB, "pmaxub")
+EACH_LANE(PMINSW, "pminsw")
+EACH_LANE(PMAXSW, "pmaxsw")
+EACH_LANE(PAND, "pand")
+EACH_LANE(PANDN, "pandn")
+EACH_LANE(POR, "por")
+EACH_LANE(PXOR, "pxor")
+EACH_LANE(PCMPEQB, "pcmpeqb")
+EACH_LANE(PCMPEQW, "pcmpeqw")
+EACH_LANE(PCMPEQD, "pcmpeqd")
+EACH_LANE(PCMPGTB, "pcmpgtb")
+EACH_LANE(PCMPGTW, "pcmpgtw")
+EACH_LANE(PCMPGTD, "pcmpgtd")
+EACH_LANE(PMADDUBSW, "pmaddubsw")
+EACH_LANE(PMULHRSW, "pmulhrsw")
+EACH_LANE(PSIGNB, "psignb")
+EACH_LANE(PSIGNW, "psignw")
+EACH_LANE(PSIGND, "psignd")
+EACH_LANE(PABSB, "pabsb")
+EACH_LANE(PABSW, "pabsw")
+EACH_LANE(PABSD, "pabsd")
+LANES(PUNPCKLBW_PqQd, "punpcklbw", d)
+LANES(PUNPCKLWD_PqQd, "punpcklwd", d)
+LANES(PUNPCKLDQ_PqQd, "punpckldq", d)
+
+/* --- both operands side by side: the low half of op(pair, pair) */
+#define PAIRED(NAME, name)                                                                         \
+    static always_inline __m128i paired_##NAME(__m128i a, __m128i b)                               \
+    {                                                                                              \
+        __m128i pair = _mm_unpacklo_epi64(a, b);                                                   \
+        __asm__(name " %0, %0" : "+x"(pair));                                                      \
+        return pair;                                                                               \
+    }                                                                                              \
+    MMX_FORMS(NAME##_PqQq, paired_##NAME, q)
+PAIRED(PACKSSWB, "packsswb")
+PAIRED(PACKSSDW, "packssdw")
+PAIRED(PACKUSWB, "packuswb")
+PAIRED(PHADDW, "phaddw")
+PAIRED(PHADDD, "phaddd")
+PAIRED(PHADDSW, "phaddsw")
+PAIRED(PHSUBW, "phsubw")
+PAIRED(PHSUBD, "phsubd")
+PAIRED(PHSUBSW, "phsubsw")
+
+/* --- the high halves interleaved: a low unpack of what was shifted down */
+#define UNPACK_HIGH(NAME, low)                                                                     \
+    static always_inline __m128i high_##NAME(__m128i a, __m128i b)                                 \
+    {                                                                                              \
+        return low(_mm_srli_epi64(a, 32), _mm_srli_epi64(b, 32));                                  \
+    }                                                                                              \
+    MMX_FORMS(NAME##_PqQq, high_##NAME, q)
+UNPACK_HIGH(PUNPCKHBW, _mm_unpacklo_epi8)
+UNPACK_HIGH(PUNPCKHWD, _mm_unpacklo_epi16)
+UNPACK_HIGH(PUNPCKHDQ, _mm_unpacklo_epi32)
+
+/* Bytes are chosen by three bits of the index, not four. */
+static always_inline __m128i shuffle_bytes(__m128i bytes, __m128i indexes)
+{
+    indexes = _mm_and_si128(indexes, _mm_set1_epi8((char)0x87));
+    __asm__("pshufb %1, %0" : "+x"(bytes) : "x"(indexes));
+    return bytes;
+}
+MMX_FORMS(PSHUFB_PqQq, shuffle_bytes, q)
+
+/* --- shifts: counts above the element's width give zeros or signs by themselves */
+#define SHIFT(NAME, name)                                                                          \
+    LANES(NAME##_PqQq, name, q)                                                                    \
+    EXEC(NAME##_NqIb)                                                                              \
+    {                                                                                              \
+        MMX_BEGIN();                                                                               \
+        mmx_write(cpu, insn->rm,                                                                   \
+                  low_half(lanes_##NAME##_PqQq(MMX_VECTOR(insn->rm),                               \
+                                               _mm_cvtsi32_si128((int32_t)insn->imm))));           \
+        return NEXT(insn);                                                                         \
+    }
+SHIFT(PSRLW, "psrlw")
+SHIFT(PSRLD, "psrld")
+SHIFT(PSRLQ, "psrlq")
+SHIFT(PSRAW, "psraw")
+SHIFT(PSRAD, "psrad")
+SHIFT(PSLLW, "psllw")
+SHIFT(PSLLD, "pslld")
+SHIFT(PSLLQ, "psllq")
+
+/* --- with an immediate: destination = f(destination, source, immediate) on plain integers */
+#define IMMEDIATE(id, f)                                                                           \
+    EXEC(id##_r)                                                                                   \
+    {                                                                                              \
+        MMX_BEGIN();                                                                               \
+        mmx_write(cpu, insn->reg, f(MMX(insn->reg), MMX(insn->rm), (unsigned)insn->imm));          \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m)                                                                                   \
+    {                                                                                              \
+        uint64_t source;                                                                           \
+        MMX_BEGIN();                                                                               \
+        TRY(mem_load64(cpu, insn->seg, insn_address(cpu, insn), &source));                         \
+        mmx_write(cpu, insn->reg, f(MMX(insn->reg), source, (unsigned)insn->imm));                 \
+        return NEXT(insn);                                                                         \
+    }
+
+static always_inline uint64_t shuffle_words(uint64_t unused, uint64_t source, unsigned control)
+{
+    uint64_t result = 0;
+    for (unsigned i = 0; i < 4; i++)
+        result |= (source >> 16 * (control >> 2 * i & 3) & 0xffff) << 16 * i;
+    return result;
+}
+IMMEDIATE(PSHUFW_PqQq, shuffle_words)
+
+static always_inline uint64_t align_right(uint64_t high, uint64_t low, unsigned bytes)
+{
+    unsigned __int128 both = (unsigned __int128)high << 64 | low;
+    return bytes < 16 ? (uint64_t)(both >> 8 * bytes) : 0;
+}
+IMMEDIATE(PALIGNR_PqQq, align_right)
+
+static always_inline uint64_t insert_word(uint64_t words, uint16_t word, unsigned n)
+{
+    unsigned shift = 16 * (n & 3);
+    return (words & ~(UINT64_C(0xffff) << shift)) | (uint64_t)word << shift;
+}
+
+EXEC(PINSRW_PqEw_r)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->reg,
+              insert_word(MMX(insn->reg), REG16(insn->rm), (unsigned)insn->imm));
+    return NEXT(insn);
+}
+
+EXEC(PINSRW_PqEw_m)
+{
+    uint16_t word;
+    MMX_BEGIN();
+    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &word));
+    mmx_write(cpu, insn->reg, insert_word(MMX(insn->reg), word, (unsigned)insn->imm));
+    return NEXT(insn);
+}
+
+EXEC(PEXTRW_GdNq)
+{
+    MMX_BEGIN();
+    REG32_SET(insn->reg, (uint16_t)(MMX(insn->rm) >> 16 * (insn->imm & 3)));
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+EXEC(PMOVMSKB_GdNq)
+{
+    MMX_BEGIN();
+    REG32_SET(insn->reg, (uint32_t)_mm_movemask_epi8(MMX_VECTOR(insn->rm)));
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+/* --- moves */
+EXEC(MOVD_PqEy_r32)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->reg, REG32(insn->rm));
+    return NEXT(insn);
+}
+
+EXEC(MOVD_PqEy_r64)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->reg, REG64(insn->rm));
+    return NEXT(insn);
+}
+
+EXEC(MOVD_EyPq_r32)
+{
+    MMX_BEGIN();
+    REG32_SET(insn->rm, MMX(insn->reg));
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+EXEC(MOVD_EyPq_r64)
+{
+    MMX_BEGIN();
+    REG64_SET(insn->rm, MMX(insn->reg));
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+#define LOAD(id, bits)                                                                             \
+    EXEC(id)                                                                                       \
+    {                                                                                              \
+        uint##bits##_t value;                                                                      \
+        MMX_BEGIN();                                                                               \
+        TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value));                      \
+        mmx_write(cpu, insn->reg, value);                                                          \
+        return NEXT(insn);                                                                         \
+    }
+#define STORE(id, bits)                                                                            \
+    EXEC(id)                                                                                       \
+    {                                                                                              \
+        MMX_BEGIN();                                                                               \
+        TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn),                               \
+                            (uint##bits##_t)MMX(insn->reg)));                                      \
+        mmx_end(cpu);                                                                              \
+        return NEXT(insn);                                                                         \
+    }
+LOAD(MOVD_PqEy_m32, 32)
+LOAD(MOVD_PqEy_m64, 64)
+LOAD(MOVQ_PqQq_m, 64)
+STORE(MOVD_EyPq_m32, 32)
+STORE(MOVD_EyPq_m64, 64)
+STORE(MOVQ_QqPq_m, 64)
+STORE(MOVNTQ_MqPq, 64)
+
+EXEC(MOVQ_PqQq_r)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->reg, MMX(insn->rm));
+    return NEXT(insn);
+}
+
+EXEC(MOVQ_QqPq_r)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->rm, MMX(insn->reg));
+    return NEXT(insn);
+}
+
+EXEC(MOVQ2DQ_VxNq)
+{
+    MMX_BEGIN();
+    XMM(insn->reg) = MMX_VECTOR(insn->rm);
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+EXEC(MOVDQ2Q_PqUq)
+{
+    MMX_BEGIN();
+    mmx_write(cpu, insn->reg, cpu->xmm[insn->rm].q[0]);
+    return NEXT(insn);
+}
+
+EXEC(EMMS)
+{
+    MMX_BEGIN();
+    mmx_end(cpu);
+    cpu->x87.valid = 0;
+    return NEXT(insn);
+}
+
+/* --- conversions: the other half of the XMM operand is kept out of the computation */
+#define CONVERT_ASM(op, result, source) __asm__ volatile(op " %1, %0" : "=x"(result) : "x"(source))
+
+/* to MMX; the source is the low quadword or all of the XMM operand */
+#define TO_MMX(id, op, source_r, load)                                                             \
+    EXEC(id##_r)                                                                                   \
+    {                                                                                              \
+        __m128i result, source = source_r(XMM(insn->rm));                                          \
+        MMX_BEGIN();                                                                               \
+        SSE_RUN(CONVERT_ASM(op, result, source));                                                  \
+        mmx_write(cpu, insn->reg, low_half(result));                                               \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m)                                                                                   \
+    {                                                                                              \
+        __m128i result, source;                                                                    \
+        MMX_BEGIN();                                                                               \
+        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_RUN(CONVERT_ASM(op, result, source));                                                  \
+        mmx_write(cpu, insn->reg, low_half(result));                                               \
+        return NEXT(insn);                                                                         \
+    }
+TO_MMX(CVTPS2PI_PqWq, "cvtps2dq", _mm_move_epi64, q)
+TO_MMX(CVTTPS2PI_PqWq, "cvttps2dq", _mm_move_epi64, q)
+TO_MMX(CVTPD2PI_PqWpd, "cvtpd2dq", , a)
+TO_MMX(CVTTPD2PI_PqWpd, "cvttpd2dq", , a)
+
+EXEC(CVTPI2PS_VpsQq_r)
+{
+    __m128i result, source = MMX_VECTOR(insn->rm);
+    MMX_BEGIN();
+    SSE_RUN(CONVERT_ASM("cvtdq2ps", result, source));
+    cpu->xmm[insn->reg].q[0] = low_half(result);
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+/* QUIRK: with a memory operand this is no MMX instruction to processors, whatever SDM 2A says of
+ * CVTPI2PS. */
+EXEC(CVTPI2PS_VpsQq_m)
+{
+    __m128i result, source;
+    TRY(sse_load_q(cpu, insn, &source));
+    SSE_RUN(CONVERT_ASM("cvtdq2ps", result, source));
+    cpu->xmm[insn->reg].q[0] = low_half(result);
+    return NEXT(insn);
+}
+
+EXEC(CVTPI2PD_VpdQq_r)
+{
+    __m128i result;
+    MMX_BEGIN();
+    CONVERT_ASM("cvtdq2pd", result, MMX_VECTOR(insn->rm));
+    XMM(insn->reg) = result;
+    mmx_end(cpu);
+    return NEXT(insn);
+}
+
+EXEC(CVTPI2PD_VpdQq_m)
+{
+    __m128i result, source;
+    TRY(sse_load_q(cpu, insn, &source));
+    CONVERT_ASM("cvtdq2pd", result, source);
+    XMM(insn->reg) = result;
+    return NEXT(insn);
+}

@@ -1,0 +1,125 @@
+/* PCMPESTRM, PCMPESTRI, PCMPISTRM, PCMPISTRI: SDM 1 §10.8 … SDM 2B ch. 4.1.
+ *
+ * The immediate is part of the host's instruction: one case for each of its 128 values.
+ */
+#include "cpu/sse_env.h"
+
+/* What such an instruction answers: an index or a mask, and its flags. */
+struct string_result {
+    __m128i mask;
+    uint32_t index;
+    bool carry, zero, sign, overflow;
+};
+
+#define CASE(form, n)                                                                              \
+    case n:                                                                                        \
+        form(n);                                                                                   \
+        break;
+#define CASES_8(form, n)                                                                           \
+    CASE(form, n + 0)                                                                              \
+    CASE(form, n + 1)                                                                              \
+    CASE(form, n + 2)                                                                              \
+    CASE(form, n + 3)                                                                              \
+    CASE(form, n + 4)                                                                              \
+    CASE(form, n + 5)                                                                              \
+    CASE(form, n + 6)                                                                              \
+    CASE(form, n + 7)
+#define CASES_32(form, n)                                                                          \
+    CASES_8(form, n) CASES_8(form, n + 8) CASES_8(form, n + 16) CASES_8(form, n + 24)
+#define CASES_128(form)                                                                            \
+    CASES_32(form, 0) CASES_32(form, 32) CASES_32(form, 64) CASES_32(form, 96)
+
+#define FLAG_OUTPUTS                                                                               \
+    "=@ccc"(result.carry), "=@ccz"(result.zero), "=@ccs"(result.sign), "=@cco"(result.overflow)
+#define ISTRI(n)                                                                                   \
+    __asm__("pcmpistri %7, %6, %5"                                                                 \
+            : "=c"(result.index), FLAG_OUTPUTS                                                     \
+            : "x"(a), "x"(b), "i"(n))
+#define ISTRM(n)                                                                                   \
+    __asm__("pcmpistrm %7, %6, %5" : "=Yz"(result.mask), FLAG_OUTPUTS : "x"(a), "x"(b), "i"(n))
+#define ESTRI(n)                                                                                   \
+    __asm__("pcmpestri %7, %6, %5"                                                                 \
+            : "=c"(result.index), FLAG_OUTPUTS                                                     \
+            : "x"(a), "x"(b), "i"(n), "a"(length_a), "d"(length_b))
+#define ESTRM(n)                                                                                   \
+    __asm__("pcmpestrm %7, %6, %5"                                                                 \
+            : "=Yz"(result.mask), FLAG_OUTPUTS                                                     \
+            : "x"(a), "x"(b), "i"(n), "a"(length_a), "d"(length_b))
+
+#define COMPARE(name, form)                                                                        \
+    static __attribute__((noinline)) struct string_result name(                                    \
+        __m128i a, __m128i b, unsigned control, int32_t length_a, int32_t length_b)                \
+    {                                                                                              \
+        struct string_result result = {.index = 0};                                                \
+        switch (control & 127) {                                                                   \
+            CASES_128(form)                                                                        \
+        }                                                                                          \
+        return result;                                                                             \
+    }
+COMPARE(compare_istri, ISTRI)
+COMPARE(compare_istrm, ISTRM)
+COMPARE(compare_estri, ESTRI)
+COMPARE(compare_estrm, ESTRM)
+
+static void set_flags(struct cpu *cpu, const struct string_result *result)
+{
+    flags_set_arithmetic(cpu, (result->carry ? F_CF : 0) | (result->zero ? F_ZF : 0) |
+                                  (result->sign ? F_SF : 0) | (result->overflow ? F_OF : 0));
+}
+
+/* Explicit lengths saturate at 16, so those of 64 bits fit in 32. */
+static int32_t string_length(uint64_t value, bool wide)
+{
+    int64_t length = wide ? (int64_t)value : (int32_t)value;
+    return length > 16 ? 16 : length < -16 ? -16 : (int32_t)length;
+}
+
+static void find_index(struct cpu *cpu, const struct string_result result)
+{
+    REG32_SET(RCX, result.index);
+    set_flags(cpu, &result);
+}
+
+static void find_mask(struct cpu *cpu, const struct string_result result)
+{
+    XMM(0) = result.mask;
+    set_flags(cpu, &result);
+}
+
+#define IMPLICIT(id, name, finish)                                                                 \
+    EXEC(id##_r)                                                                                   \
+    {                                                                                              \
+        finish(cpu, name(XMM(insn->reg), XMM(insn->rm), (unsigned)insn->imm, 0, 0));               \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m)                                                                                   \
+    {                                                                                              \
+        __m128i source;                                                                            \
+        TRY(sse_load_u(cpu, insn, &source));                                                       \
+        finish(cpu, name(XMM(insn->reg), source, (unsigned)insn->imm, 0, 0));                      \
+        return NEXT(insn);                                                                         \
+    }
+IMPLICIT(PCMPISTRI_VxWxIb, compare_istri, find_index)
+IMPLICIT(PCMPISTRM_VxWxIb, compare_istrm, find_mask)
+
+#define EXPLICIT(id, name, finish, bits)                                                           \
+    EXEC(id##_r##bits)                                                                             \
+    {                                                                                              \
+        finish(cpu, name(XMM(insn->reg), XMM(insn->rm), (unsigned)insn->imm,                       \
+                         string_length(REG64(RAX), (bits) == 64),                                  \
+                         string_length(REG64(RDX), (bits) == 64)));                                \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m##bits)                                                                             \
+    {                                                                                              \
+        __m128i source;                                                                            \
+        TRY(sse_load_u(cpu, insn, &source));                                                       \
+        finish(cpu, name(XMM(insn->reg), source, (unsigned)insn->imm,                              \
+                         string_length(REG64(RAX), (bits) == 64),                                  \
+                         string_length(REG64(RDX), (bits) == 64)));                                \
+        return NEXT(insn);                                                                         \
+    }
+EXPLICIT(PCMPESTRI_VxWxIb, compare_estri, find_index, 32)
+EXPLICIT(PCMPESTRI_VxWxIb, compare_estri, find_index, 64)
+EXPLICIT(PCMPESTRM_VxWxIb, compare_estrm, find_mask, 32)
+EXPLICIT(PCMPESTRM_VxWxIb, compare_estrm, find_mask, 64)
