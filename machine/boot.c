@@ -3,16 +3,8 @@
 #include "machine/acpi_board.h"
 #include "machine/bios_area.h"
 #include "machine/board.h"
+#include "machine/boot_screen.h"
 #include "machine/pci_setup.h"
-
-int boot_load(struct boot *boot, struct error *error)
-{
-    if (boot_is_multiboot(&boot->kernel))
-        return boot_multiboot(boot, error);
-    if (boot_is_elf(&boot->kernel))
-        return boot_elf(boot, error);
-    return boot_linux(boot, error);
-}
 
 /* MTRRs as firmware leaves them: memory is write-back, the PCI hole and the VGA window are not. */
 static void boot_set_mtrrs(struct cpu *cpu)
@@ -51,7 +43,10 @@ int boot_kernel(struct machine *machine, struct error *error)
     if (result == 0) {
         struct cpu *cpu = machine->vcpus[0].cpu;
         boot_set_mtrrs(cpu);
-        boot_enter(cpu, physmem, &boot.entry);
+        machine->entry = boot.entry;
+        machine->entry_pending = boot_screen_start(machine);
+        if (!machine->entry_pending)
+            boot_enter(cpu, physmem, &machine->entry);
     }
     return result;
 }

@@ -321,6 +321,7 @@ void machine_system_reset(struct machine *machine)
 
 int machine_reset_now(struct machine *machine, enum reset_kind kind, struct error *error)
 {
+    machine->entry_pending = false;
     board_reset(machine->board, kind);
     firmware_set_boot_order(machine->board, kind == RESET_POWER_ON);
     for (unsigned i = 0; i < machine->vcpu_count; i++) {

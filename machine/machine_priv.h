@@ -17,6 +17,7 @@
 #ifndef MACHINE_MACHINE_PRIV_H
 #define MACHINE_MACHINE_PRIV_H
 
+#include "machine/boot.h"
 #include "machine/machine.h"
 
 #include <pthread.h>
@@ -50,6 +51,8 @@ struct machine {
     unsigned holds;
     bool reset_pending, ending, quit, frames_ready, physmem_ready;
     int status;
+    struct boot_entry entry; /* of the kernel, while `entry_pending`: see machine/boot_screen.c */
+    bool entry_pending;
     bool failed; /* `failure` holds the line that machine_failure() shows */
     struct error failure;
 };

@@ -8,6 +8,7 @@
  *      v        │                                    [asleep] until a line, a kick, a deadline
  *   [parked] ───┘
  */
+#include "machine/boot_screen.h"
 #include "machine/machine_priv.h"
 
 #include "base/log.h"
@@ -138,7 +139,10 @@ static void vcpu_turn(struct vcpu *vcpu)
     case CPU_EXIT_KICKED:
         break;
     case CPU_EXIT_HALTED:
-        vcpu_sleep(vcpu);
+        if (machine->entry_pending)
+            boot_screen_done(machine);
+        else
+            vcpu_sleep(vcpu);
         break;
     case CPU_EXIT_SHUTDOWN:
         vcpu_shutdown(vcpu);
