@@ -34,6 +34,11 @@ static void set_as_device(void *opaque, int number, int level)
     isa_irqs_drive(opaque, (unsigned)number, ISA_DRIVER_DEVICE, level);
 }
 
+static void set_as_second(void *opaque, int number, int level)
+{
+    isa_irqs_drive(opaque, (unsigned)number, ISA_DRIVER_SECOND, level);
+}
+
 static void set_as_sci(void *opaque, int number, int level)
 {
     isa_irqs_drive(opaque, (unsigned)number, ISA_DRIVER_SCI, level);
@@ -42,6 +47,11 @@ static void set_as_sci(void *opaque, int number, int level)
 struct irq_line isa_irq(struct isa_irqs *irqs, unsigned number)
 {
     return (struct irq_line){.set = set_as_device, .opaque = irqs, .number = (int)number};
+}
+
+struct irq_line isa_irq_second(struct isa_irqs *irqs, unsigned number)
+{
+    return (struct irq_line){.set = set_as_second, .opaque = irqs, .number = (int)number};
 }
 
 struct irq_line isa_irq_sci(struct isa_irqs *irqs, unsigned number)

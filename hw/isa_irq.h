@@ -13,7 +13,13 @@
 enum { ISA_IRQS = 16 };
 
 /* Who can drive a line, besides the ISA device that owns it. */
-enum isa_irq_driver { ISA_DRIVER_DEVICE, ISA_DRIVER_PIRQ, ISA_DRIVER_SCI, ISA_DRIVER_COUNT };
+enum isa_irq_driver {
+    ISA_DRIVER_DEVICE,
+    ISA_DRIVER_PIRQ,
+    ISA_DRIVER_SCI,
+    ISA_DRIVER_SECOND,
+    ISA_DRIVER_COUNT
+};
 
 struct isa_irqs_state {
     uint8_t drivers[ISA_IRQS]; /* bit n: driver n holds the line high */
@@ -29,8 +35,10 @@ struct isa_irqs {
 void isa_irqs_attach(struct isa_irqs *irqs, struct irq_line pic, struct irq_line ioapic);
 /* Drives line `number` (0..15) as `driver`. */
 void isa_irqs_drive(struct isa_irqs *irqs, unsigned number, enum isa_irq_driver driver, int level);
-/* The line `number` for the device that owns it, and for the ACPI interrupt. */
+/* The line `number` for the device that owns it, for a second one (COM3 and COM4), and for the ACPI
+ * interrupt. */
 struct irq_line isa_irq(struct isa_irqs *irqs, unsigned number);
+struct irq_line isa_irq_second(struct isa_irqs *irqs, unsigned number);
 struct irq_line isa_irq_sci(struct isa_irqs *irqs, unsigned number);
 extern const struct device_class isa_irqs_class;
 

@@ -186,7 +186,9 @@ static void board_attach_isa(struct board *board, struct machine *machine)
     for (unsigned i = 0; i < BOARD_UARTS; i++)
         if (machine->config.serials[i])
             uart16550_attach(&board->uarts[i], ports, board_uarts[i].base, clock,
-                             isa_irq(irqs, board_uarts[i].irq), machine->config.serials[i]);
+                             i < 2 ? isa_irq(irqs, board_uarts[i].irq)
+                                   : isa_irq_second(irqs, board_uarts[i].irq),
+                             machine->config.serials[i]);
     board->coprocessor_ports = (struct region){
         .name = "coprocessor",
         .base = 0xf0,
