@@ -34,6 +34,9 @@ static inline void feature_remove(struct feature_set *set, enum feature feature)
     set->words[feature / 64] &= ~(UINT64_C(1) << (feature % 64));
 }
 
+/* Does the host have the instructions that the handlers of this feature execute themselves? */
+bool feature_host_supports(enum feature feature);
+
 /* A processor model of -cpu. */
 struct cpu_model {
     const char *name, *vendor, *brand, *help;

@@ -53,6 +53,11 @@ struct cpuid_result cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t s
 must_check bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value);
 must_check bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value);
 void msr_reset(struct cpu *cpu);
+/* The time-stamp counter as RDTSC shows it. */
+static inline uint64_t cpu_tsc(struct cpu *cpu)
+{
+    return cpu->ops->tsc(cpu->machine, cpu) + cpu->msr.tsc_offset;
+}
 
 /* --- x87.c, sse.c */
 void x87_reset(struct cpu *cpu);
