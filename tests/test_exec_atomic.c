@@ -81,7 +81,9 @@ GUEST_CODE(lock_sub, ".code64\nlock sub word ptr [rdi + 18], 1\n");
 GUEST_CODE(xchg, ".code64\nxchg [rdi + 24], rbx\n");
 GUEST_CODE(lock_btc, ".code64\nlock btc dword ptr [rdi + 32], ecx\n");
 
-enum { TURNS = 200000 };
+enum { TURNS = 400000 };
+
+static pthread_barrier_t together;
 
 struct worker {
     struct cpu *cpu;
@@ -106,6 +108,7 @@ static void *work(void *opaque)
     own->regs[RDI] = DATA;
     own->regs[RCX] = worker->bit;
     own->regs[RBX] = 1;
+    pthread_barrier_wait(&together);
     for (unsigned i = 0; i < TURNS; i++) {
         own->regs[RAX] = 3;
         turn(worker, &worker->inc);
@@ -141,6 +144,7 @@ Test(atomic, lock_loses_nothing_between_two_processors)
         cr_assert_not(mem_check_write(worker->cpu, SEG_FLAT, DATA, 64));
     }
     pthread_t threads[2];
+    cr_assert_eq(pthread_barrier_init(&together, NULL, 2), 0);
     for (unsigned i = 0; i < 2; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     for (unsigned i = 0; i < 2; i++)
