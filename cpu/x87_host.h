@@ -84,8 +84,9 @@ X87_HOST_BINARY(sub, "fsub %%st(1), %%st")
 X87_HOST_BINARY(subr, "fsubr %%st(1), %%st")
 X87_HOST_BINARY(div, "fdiv %%st(1), %%st")
 X87_HOST_BINARY(divr, "fdivr %%st(1), %%st")
-X87_HOST_BINARY(prem, "fprem")
-X87_HOST_BINARY(prem1, "fprem1")
+/* WHY: FXAM of 1 clears C0 and C3, which some processors leave alone when the quotient is 0. */
+X87_HOST_BINARY(prem, "fld1; fxam; fstp %%st(0); fprem")
+X87_HOST_BINARY(prem1, "fld1; fxam; fstp %%st(0); fprem1")
 X87_HOST_BINARY(scale, "fscale")
 
 /* The host's FYL2X … pop: an unmasked exception may leave the operand in place. */
@@ -208,28 +209,41 @@ X87_HOST_COMPARE_MEMORY(com_i32, "ficoml", uint32_t)
 X87_HOST_EXAMINE(tst, "ftst")
 X87_HOST_EXAMINE(xam, "fxam")
 
-/* *to = the number at *from; an unmasked exception leaves *to alone.  WHY: FNINIT, because the host
- * has then pushed nothing that could be popped. */
+/* *to = the number at *from; *pushed tells whether it was (an unmasked exception may forbid it; of
+ * which processors think differently: FXAM sees whether anything is there). */
 #define X87_HOST_LOAD(name, op, type)                                                              \
     static always_inline uint16_t x87_host_##name(struct x87_register *to, const void *from,       \
-                                                  const uint16_t *control)                         \
+                                                  const uint16_t *control, uint32_t *pushed)       \
     {                                                                                              \
         uint16_t status;                                                                           \
-        __asm__ volatile(op " %2\n\t"                                                              \
+        uint32_t found;                                                                            \
+        __asm__ volatile(op " %3\n\t"                                                              \
                             "fnstsw %%ax\n\t"                                                      \
+                            "movl $1, %1\n\t"                                                      \
                             "testb $0x80, %%al\n\t"                                                \
                             "jnz 2f\n\t"                                                           \
-                            "fstpt %1\n"                                                           \
+                            "fstpt %2\n"                                                           \
                             "1:\n\t"                                                               \
                             ".subsection 1\n"                                                      \
                             "2:\n\t"                                                               \
+                            "fnclex\n\t"                                                           \
+                            "movl %%eax, %1\n\t"                                                   \
+                            "fxam\n\t"                                                             \
+                            "fnstsw %%ax\n\t"                                                      \
+                            "xchgl %%eax, %1\n\t"                                                  \
+                            "andl $0x4500, %1\n\t"                                                 \
+                            "xorl $0x4100, %1\n\t"                                                 \
+                            "jz 3f\n\t"                                                            \
+                            "fstpt %2\n"                                                           \
+                            "3:\n\t"                                                               \
                             "fninit\n\t"                                                           \
-                            "fldcw %3\n\t"                                                         \
+                            "fldcw %4\n\t"                                                         \
                             "jmp 1b\n\t"                                                           \
                             ".previous"                                                            \
-                         : "=&a"(status), "+m"(*to)                                                \
+                         : "=&a"(status), "=&r"(found), "+m"(*to)                                  \
                          : "m"(*(const type *)from), "m"(*control)                                 \
                          : "cc");                                                                  \
+        *pushed = found;                                                                           \
         return status;                                                                             \
     }
 X87_HOST_LOAD(load_f32, "flds", uint32_t)
