@@ -229,7 +229,6 @@ static int check_outputs(const struct options *options, struct error *error)
 int options_check(const struct options *options, struct error *error)
 {
     const struct machine_config *machine = &options->machine;
-    struct stat status;
     int result = 0;
 
     if (machine->kernel)
@@ -238,10 +237,6 @@ int options_check(const struct options *options, struct error *error)
         result = check_initrd(machine->initrd, error);
     if (!result && machine->bios)
         result = check_input("-bios", machine->bios, error);
-    if (!result && options->firmware_dir &&
-        (stat(options->firmware_dir, &status) || !S_ISDIR(status.st_mode)))
-        result = error_set(error, ENOTDIR, "-L %s: no such folder; give the folder of bios.bin",
-                           options->firmware_dir);
     for (unsigned i = 0; !result && i < machine->drive_count; i++)
         if (machine->drives[i].file)
             result = check_drive(options, i, error);

@@ -4,6 +4,7 @@
 #include "ui/option_value.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +176,11 @@ static int parse_device(struct option_context *context, const char *value)
                                    context->error);
             machine->debug_exit_iobase = result ? 0 : number;
         } else if (!strcmp(item->key, "iosize")) {
-            result = option_number("-device isa-debug-exit iosize", item->value, 1, 8, &number,
+            result = option_number("-device isa-debug-exit iosize", item->value, 1, 4, &number,
                                    context->error);
+            if (!result && number == 3)
+                result = error_set(context->error, EINVAL,
+                                   "-device isa-debug-exit iosize: 3 ports; give 1, 2 or 4");
             machine->debug_exit_iosize = result ? 0 : number;
         } else if (strcmp(item->key, "id")) {
             result = error_set(context->error, EINVAL,
@@ -342,7 +346,7 @@ static const struct option_row option_rows[] = {
     {"initrd", NULL, "FILE[,FILE...]", "its initial ramdisk (multiboot: modules, each with arguments)", parse_text, TEXT_INITRD},
     {"append", NULL, "TEXT", "its command line", parse_text, TEXT_APPEND},
     {"bios", NULL, "FILE", "boot this firmware in place of Debian's SeaBIOS", parse_text, TEXT_BIOS},
-    {"L", NULL, "DIR", "look for firmware in DIR first", parse_text, TEXT_FIRMWARE},
+    {"L", NULL, "DIR", "take the firmware (bios-256k.bin or bios.bin) from DIR", parse_text, TEXT_FIRMWARE},
     {"boot", NULL, "[order=]acdn[,once=][,menu=on]", "boot order: floppy, disk, CD-ROM, network", option_boot},
 
     {"drive", NULL, "file=FILE[,if=ide|floppy|none][,format=raw][,index=N][,media=disk|cdrom][,snapshot=on][,readonly=on]",
@@ -505,6 +509,26 @@ static int parse_arguments(struct option_context *context, int argc, char *const
     return 0;
 }
 
+/* -L: the firmware comes from that folder, unless -bios or a kernel is booted. */
+static int settle_firmware(struct options *options, struct error *error)
+{
+    static const char *const names[] = {"bios-256k.bin", "bios.bin"};
+    struct machine_config *machine = &options->machine;
+    char path[PATH_MAX];
+
+    if (!options->firmware_dir || machine->bios || machine->kernel)
+        return 0;
+    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", options->firmware_dir, names[i]);
+        if (!access(path, R_OK)) {
+            machine->bios = options_keep(options, path);
+            return machine->bios ? 0 : error_set(error, ENOMEM, "-L: out of memory");
+        }
+    }
+    return error_set(error, ENOENT, "-L %s: no bios-256k.bin and no bios.bin there; give their folder",
+                     options->firmware_dir);
+}
+
 /* What no option says alone. */
 static int check_combination(struct options *options, struct error *error)
 {
@@ -515,7 +539,8 @@ static int check_combination(struct options *options, struct error *error)
                          machine->initrd);
     if (machine->append && !machine->kernel)
         return error_set(error, EINVAL, "-append: there is no kernel to read it; add -kernel FILE");
-    return option_drives_check(options, error);
+    int result = settle_firmware(options, error);
+    return result ? result : option_drives_check(options, error);
 }
 
 int options_parse(struct options *options, int argc, char *const argv[],
