@@ -80,7 +80,7 @@ static const uint8_t architectural[] = {
     FEAT_FPU,  FEAT_VME,    FEAT_DE,     FEAT_PSE,     FEAT_PAE,  FEAT_MCE,    FEAT_APIC,
     FEAT_MTRR, FEAT_PGE,    FEAT_MCA,    FEAT_PAT,     FEAT_PSE36, FEAT_X2APIC, FEAT_SMEP,
     FEAT_UMIP, FEAT_NX,     FEAT_PDPE1GB, FEAT_LM,     FEAT_PCID, FEAT_TSC_DEADLINE,
-    FEAT_ERMS, FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486,
+    FEAT_ERMS, FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486, FEAT_CX16, /* CMPXCHG8B with REX.W */
 };
 
 static struct feature_set features_that_work(void)
@@ -95,6 +95,8 @@ static struct feature_set features_that_work(void)
             feature_remove(&set, f);
     /* LIMIT: MWAIT does not sleep, so offering MONITOR would cost an idle guest its idleness. */
     feature_remove(&set, FEAT_MONITOR);
+    /* LIMIT: of BMI1 there is TZCNT, not what needs VEX. */
+    feature_remove(&set, FEAT_BMI1);
     return set;
 }
 
