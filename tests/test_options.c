@@ -1,4 +1,4 @@
-/* What command lines become.  Those that are refused: bad_commands.py. */
+/* What command lines become.  Those that are refused: test_bad_commands.py. */
 #include "ui/options.h"
 
 #include <criterion/criterion.h>

@@ -2,7 +2,7 @@
 """Bad command lines: each gives one line on stderr that names the thing and the remedy, status 1,
 nothing on stdout, and leaves every file as it was.
 
-    bad_commands.py RING3 DEMO32
+    test_bad_commands.py RING3 DEMO32
 """
 import os
 import re

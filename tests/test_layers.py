@@ -2,7 +2,7 @@
 """The floors: no include goes up, none goes sideways to another folder, and every header compiles
 alone.
 
-    layers.py ROOT COMPILER...
+    test_layers.py ROOT COMPILER...
 """
 import os
 import re

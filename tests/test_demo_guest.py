@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots the demo guests: scripted, by hand on a terminal, under the monitor; ways to end.
 
-    demo_guest.py RING3 DEMO32 DEMO64
+    test_demo_guest.py RING3 DEMO32 DEMO64
 """
 import os
 import re
