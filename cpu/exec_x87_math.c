@@ -22,13 +22,20 @@
 SIGN(FCHS, ^= 0x8000)
 SIGN(FABS, &= 0x7fff)
 
+/* A stack fault clears C2 where C2 means "not finished". */
+static cold_path void empty_operand(struct cpu *cpu, unsigned to, unsigned pops, unsigned codes)
+{
+    cpu->x87.status &= (uint16_t)~(codes & X87_C2);
+    x87_empty_operand(cpu, to, pops);
+}
+
 /* ST(0) = op(ST(0)) */
 #define UNARY(id, op, codes)                                                                       \
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
         if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            x87_empty_operand(cpu, 0, 0);                                                          \
+            empty_operand(cpu, 0, 0, codes);                                                       \
             return NEXT(insn);                                                                     \
         }                                                                                          \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
@@ -47,16 +54,33 @@ UNARY(FCOS, cos, X87_C1 | X87_C2)
     {                                                                                              \
         BEGIN();                                                                                   \
         if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1))) {                              \
-            x87_empty_operand(cpu, 0, 0);                                                          \
+            empty_operand(cpu, 0, 0, codes);                                                       \
             return NEXT(insn);                                                                     \
         }                                                                                          \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         x87_collect(cpu, x87_host_##op(a, a, x87_st(cpu, 1)), codes);                              \
         return NEXT(insn);                                                                         \
     }
-BINARY(FPREM, prem, X87_CODES)
-BINARY(FPREM1, prem1, X87_CODES)
 BINARY(FSCALE, scale, X87_C1)
+
+/* The quotient's bits in C0, C3, C1, and C2 until the remainder is whole.  Without a remainder only
+ * C1 and C2 change, to 0. */
+#define REMAINDER(id, op)                                                                          \
+    EXEC(id)                                                                                       \
+    {                                                                                              \
+        BEGIN();                                                                                   \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1))) {                              \
+            empty_operand(cpu, 0, 0, X87_CODES);                                                   \
+            return NEXT(insn);                                                                     \
+        }                                                                                          \
+        struct x87_register *a = x87_st(cpu, 0);                                                   \
+        uint16_t host = x87_host_##op(a, a, x87_st(cpu, 1));                                       \
+        bool found = (a->exponent & 0x7fff) != 0x7fff && !x87_has_unmasked(cpu, host, X87_BEFORE); \
+        x87_collect(cpu, host, found ? X87_CODES : X87_C1 | X87_C2);                               \
+        return NEXT(insn);                                                                         \
+    }
+REMAINDER(FPREM, prem)
+REMAINDER(FPREM1, prem1)
 
 /* ST(1) = op(ST(0), ST(1)), then a pop */
 #define POPPING(id, op)                                                                            \
@@ -67,8 +91,7 @@ BINARY(FSCALE, scale, X87_C1)
             x87_empty_operand(cpu, 1, 1);                                                          \
             return NEXT(insn);                                                                     \
         }                                                                                          \
-        uint16_t host =                                                                            \
-            x87_host_##op(&cpu->x87.scratch[0], x87_st(cpu, 0), x87_st(cpu, 1));                   \
+        uint16_t host = x87_host_##op(&cpu->x87.scratch[0], x87_st(cpu, 0), x87_st(cpu, 1));       \
         x87_collect(cpu, host, X87_C1);                                                            \
         if (x87_has_unmasked(cpu, host, X87_BEFORE))                                               \
             return NEXT(insn);                                                                     \
@@ -81,8 +104,9 @@ POPPING(FYL2XP1, yl2xp1)
 POPPING(FPATAN, patan)
 
 /* Both results of a stack fault are the indefinite. */
-static cold_path void pushing_stack_fault(struct cpu *cpu)
+static cold_path void pushing_stack_fault(struct cpu *cpu, unsigned codes)
 {
+    cpu->x87.status &= (uint16_t)~(codes & X87_C2);
     bool masked = x87_is_empty(cpu, 0) ? x87_stack_underflow(cpu) : x87_stack_overflow(cpu);
     if (!masked)
         return;
@@ -97,7 +121,7 @@ static cold_path void pushing_stack_fault(struct cpu *cpu)
     {                                                                                              \
         BEGIN();                                                                                   \
         if (unlikely(x87_is_empty(cpu, 0) || !x87_is_empty(cpu, 7))) {                             \
-            pushing_stack_fault(cpu);                                                              \
+            pushing_stack_fault(cpu, codes);                                                       \
             return NEXT(insn);                                                                     \
         }                                                                                          \
         struct x87_register *a = x87_st(cpu, 0);                                                   \

@@ -15,13 +15,13 @@ EXEC(FLD_STi)
 {
     X87_CHECK();
     x87_note_code(cpu, insn);
-    if (IS_FULL()) {
-        push_on_full(cpu);
-        return NEXT(insn);
-    }
     if (unlikely(x87_is_empty(cpu, insn->rm))) {
         if (x87_stack_underflow(cpu))
             *x87_push(cpu) = x87_indefinite;
+        return NEXT(insn);
+    }
+    if (IS_FULL()) {
+        push_on_full(cpu);
         return NEXT(insn);
     }
     const struct x87_register *from = x87_st(cpu, insn->rm);
@@ -51,17 +51,16 @@ EXEC(FLD_Mt)
     return NEXT(insn);
 }
 
-/* The register under the top is filled before it is known whether an unmasked exception forbids the
- * push: it is empty. */
+/* WHY: the register above the top is filled before the push is certain: it is empty. */
 #define LOAD_CONVERTED(op, at)                                                                     \
     do {                                                                                           \
         if (IS_FULL()) {                                                                           \
             push_on_full(cpu);                                                                     \
             return NEXT(insn);                                                                     \
         }                                                                                          \
-        uint16_t host = x87_host_##op(x87_st(cpu, 7), at, &cpu->x87.control);                      \
-        x87_collect(cpu, host, X87_C1);                                                            \
-        if (!x87_has_unmasked(cpu, host, X87_BEFORE))                                              \
+        uint32_t pushed;                                                                           \
+        x87_collect(cpu, x87_host_##op(x87_st(cpu, 7), at, &cpu->x87.control, &pushed), X87_C1);   \
+        if (likely(pushed))                                                                        \
             x87_push(cpu);                                                                         \
         return NEXT(insn);                                                                         \
     } while (0)
@@ -128,19 +127,34 @@ CONSTANT(FLDZ, fldz)
     }
 STORE_REGISTER(FST_STi, 0)
 STORE_REGISTER(FSTP_STi, 1)
-STORE_REGISTER(FSTP_STi_D9, 1)
 STORE_REGISTER(FSTP_STi_DF2, 1)
 STORE_REGISTER(FSTP_STi_DF3, 1)
 
-/* --- stores to memory; an empty ST(0) stores `indefinite` of the format */
+/* QUIRK: this alias takes an empty ST(0) for nothing to store, and no fault. */
+EXEC(FSTP_STi_D9)
+{
+    X87_CHECK();
+    x87_note_code(cpu, insn);
+    if (!x87_is_empty(cpu, 0)) {
+        *x87_st(cpu, insn->rm) = *x87_st(cpu, 0);
+        x87_mark(cpu, insn->rm);
+    }
+    x87_clear_c1(cpu);
+    x87_pop(cpu);
+    return NEXT(insn);
+}
+
+/* --- stores to memory; an empty ST(0) stores `indefinite` of the format.  What an unmasked
+ * exception keeps from being stored must be writable all the same. */
 #define STORE(id, op, bits, indefinite, pops)                                                      \
     EXEC(id)                                                                                       \
     {                                                                                              \
         X87_CHECK();                                                                               \
         uint64_t offset = insn_address(cpu, insn);                                                 \
         if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            if (cpu->x87.control & X87_IE)                                                         \
-                TRY(mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)(indefinite)));        \
+            TRY(cpu->x87.control & X87_IE                                                          \
+                    ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)(indefinite))        \
+                    : mem_check_write(cpu, insn->seg, offset, (bits) / 8));                        \
             x87_note_data(cpu, insn, offset);                                                      \
             if (x87_stack_underflow(cpu) && (pops))                                                \
                 x87_pop(cpu);                                                                      \
@@ -148,8 +162,8 @@ STORE_REGISTER(FSTP_STi_DF3, 1)
         }                                                                                          \
         uint16_t host = x87_host_##op(&cpu->load_value, x87_st(cpu, 0), &cpu->x87.control);        \
         bool stores = !x87_has_unmasked(cpu, host, X87_EXCEPTIONS & ~X87_PE);                      \
-        if (stores &&                                                                              \
-            mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)cpu->load_value)) {            \
+        if (stores ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)cpu->load_value)      \
+                   : mem_check_write(cpu, insn->seg, offset, (bits) / 8)) {                        \
             x87_host_clear();                                                                      \
             return exec_fault(cpu, insn);                                                          \
         }                                                                                          \
@@ -183,7 +197,8 @@ static const struct x87_bcd bcd_indefinite = {{0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 
 static cold_path bool store_empty_80(struct cpu *cpu, const struct insn *insn, uint64_t offset,
                                      const void *indefinite)
 {
-    if (cpu->x87.control & X87_IE && mem_store_bytes(cpu, insn->seg, offset, indefinite, 10))
+    if (cpu->x87.control & X87_IE ? mem_store_bytes(cpu, insn->seg, offset, indefinite, 10)
+                                  : mem_check_write(cpu, insn->seg, offset, 10))
         return true;
     x87_note_data(cpu, insn, offset);
     if (x87_stack_underflow(cpu))
@@ -223,7 +238,8 @@ EXEC(FBSTP_Mt)
     }
     uint16_t host = x87_host_store_bcd(cpu->rmw.bytes, x87_st(cpu, 0), &cpu->x87.control);
     bool stores = !x87_has_unmasked(cpu, host, X87_EXCEPTIONS & ~X87_PE);
-    if (stores && mem_store_bytes(cpu, insn->seg, offset, cpu->rmw.bytes, 10)) {
+    if (stores ? mem_store_bytes(cpu, insn->seg, offset, cpu->rmw.bytes, 10)
+               : mem_check_write(cpu, insn->seg, offset, 10)) {
         x87_host_clear();
         return exec_fault(cpu, insn);
     }
