@@ -83,6 +83,7 @@ int drives_plug(struct board *board, struct error *error)
                 place = drive_place(drive, IDE_PLACES, ide, error);
             if (place < 0)
                 return place;
+            board->machine->config.drives[i].index = place;
             result = drive_open(config, drive, &board->images[i], error);
             if (result == 0 && drive->interface != DRIVE_NONE)
                 result = drive_plug(board, drive, place, board->images[i], error);

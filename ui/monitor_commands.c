@@ -159,6 +159,34 @@ static void run_mouse_button(struct monitor_call *call)
     machine_send_mouse(call->monitor->machine, 0, 0, 0, buttons);
 }
 
+static void run_change(struct monitor_call *call)
+{
+    const char *file = call->arguments + strcspn(call->arguments, " ");
+    char drive[64];
+    struct error error;
+
+    snprintf(drive, sizeof drive, "%.*s", (int)(file - call->arguments), call->arguments);
+    file += strspn(file, " ");
+    if (!*file)
+        fprintf(call->out, "write change DRIVE FILE; info block lists the drives\n");
+    else if (machine_change_medium(call->monitor->machine, drive, file, false, &error))
+        fprintf(call->out, "%s\n", error.text);
+}
+
+static void run_eject(struct monitor_call *call)
+{
+    const char *drive = call->arguments;
+    struct error error;
+    bool force = !strncmp(drive, "-f ", 3);
+
+    if (force)
+        drive += 3;
+    if (!*drive)
+        fprintf(call->out, "write eject [-f] DRIVE; info block lists the drives\n");
+    else if (machine_change_medium(call->monitor->machine, drive, NULL, force, &error))
+        fprintf(call->out, "%s\n", error.text);
+}
+
 static void run_log(struct monitor_call *call)
 {
     struct error error;
@@ -189,6 +217,8 @@ const struct monitor_command monitor_commands[] = {
      monitor_save_physical, .holds_cpus = true},
     {"screendump", NULL, "FILE.png", "saves what the VGA shows", run_screendump},
     {"sendkey", NULL, "KEYS [MS]", "presses keys together, as in ctrl-alt-delete", run_sendkey},
+    {"change", NULL, "DRIVE FILE", "puts another CD or floppy into a drive of info block", run_change},
+    {"eject", NULL, "[-f] DRIVE", "takes it out; -f: even from a locked tray", run_eject},
     {"mouse_move", NULL, "RIGHT DOWN [WHEEL]", "moves the mouse", run_mouse_move},
     {"mouse_button", NULL, "SUM", "holds mouse buttons: 1 left, 2 right, 4 middle", run_mouse_button},
     {"log", NULL, "[LIST|none]", "logs these as -d does, or nothing", run_log},
