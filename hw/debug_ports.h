@@ -1,7 +1,7 @@
-/* Ports that exist for people who debug: consoles at 402h and E9h, POST codes at 80h, and
- * isa-debug-exit.
+/* Ports that exist for people who debug: consoles at 402h and E9h, and isa-debug-exit.
  *
- * Reading a console port gives E9h, which is how SeaBIOS finds it.
+ * Reading a console port gives E9h, which is how SeaBIOS finds it.  POST codes (port 80h) stay in a
+ * page register of hw/dma8237.
  */
 #ifndef HW_DEBUG_PORTS_H
 #define HW_DEBUG_PORTS_H

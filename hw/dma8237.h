@@ -39,7 +39,7 @@ struct dma8237 {
     struct region chips[DMA_CHIPS], pages;
 };
 
-/* Ports 00h..0Fh, 80h..8Fh, C0h..DFh.  Port 80h is the board's to share (see hw/debug_ports). */
+/* Ports 00h..0Fh, 80h..8Fh (80h takes the firmware's POST codes), C0h..DFh. */
 void dma8237_attach(struct dma8237 *dma, struct bus *ports, struct physmem *physmem);
 /* `ready` is called when channel `channel` (0..7) becomes ready while the device requests. */
 void dma8237_connect(struct dma8237 *dma, unsigned channel, void (*ready)(void *opaque),

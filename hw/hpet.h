@@ -19,13 +19,12 @@ enum { HPET_TIMERS = 3, HPET_TICK_NS = 10 };
 
 struct hpet_state {
     uint64_t config, interrupt_status;
-    uint64_t counter;    /* main counter while it stands */
-    int64_t start_ns;    /* virtual time at which it was 0, while it runs */
+    uint64_t counter;    /* main counter: its value while it stands, at `start_ns` while it runs */
+    int64_t start_ns;
     uint64_t timer_config[HPET_TIMERS], comparator[HPET_TIMERS], period[HPET_TIMERS];
-    int64_t due_ns[HPET_TIMERS]; /* next match; CLOCK_NEVER: not armed */
-    uint8_t levels[HPET_TIMERS]; /* level-triggered outputs */
-    uint8_t legacy_levels[2];    /* what the 8254 and the RTC drive */
-    uint8_t pad[3];
+    int64_t settled_ns[HPET_TIMERS]; /* matches up to this time have been seen */
+    uint8_t legacy_levels[2];        /* what the 8254 and the RTC drive */
+    uint8_t pad[6];
 };
 
 struct hpet {

@@ -14,10 +14,12 @@
 
 struct i8042_state {
     uint8_t status, command_byte, output_port;
-    uint8_t data;    /* the output buffer */
-    uint8_t pending; /* command that waits for a byte at port 60h; 0: none */
-    uint8_t break_prefix; /* translation: F0h was seen */
-    uint8_t ram[32];
+    uint8_t data;          /* the output buffer */
+    uint8_t reply;         /* the controller's own, when the buffer was full … */
+    uint8_t reply_pending; /* … 0: none, else the status bits that it comes with */
+    uint8_t command;       /* waits for a byte at port 60h; 0: none */
+    uint8_t break_prefix;  /* translation: F0h was seen */
+    uint8_t ram[32];       /* [0] is unused: it is the command byte */
 };
 
 /* Upward calls; each may be NULL. */
