@@ -462,14 +462,15 @@ static unsigned distance(const char *from, const char *to)
 static int unknown_option(const char *what, const char *name, struct error *error)
 {
     const char *nearest = NULL;
-    unsigned least = 3;
+    /* A third of the letters may be wrong. */
+    unsigned least = (strlen(name) + 2) / 3 + 1;
 
     for (unsigned i = 0; i < ARRAY_LENGTH(absent_rows); i++)
         if (!strcmp(absent_rows[i].name, name))
             return error_set(error, EINVAL, "%s: %s", what, absent_rows[i].answer);
     for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
         unsigned far = distance(name, option_rows[i].name);
-        if (far < least && far < strlen(name)) {
+        if (far < least) {
             least = far;
             nearest = option_rows[i].name;
         }
