@@ -125,18 +125,16 @@ exec_fn exec_stale;               /* the block was killed: leave at this instruc
 exec_fn exec_continue;            /* the end of a block that did not end in a branch */
 
 /* --- the handlers of the table */
-#ifndef EXEC_LINKAGE
-#define EXEC_LINKAGE
-#endif
-#define EXEC_SHAPE_S_ONE(id) EXEC_LINKAGE exec_fn exec_##id;
-#define EXEC_SHAPE_S_RM(id) EXEC_LINKAGE exec_fn exec_##id##_r, exec_##id##_m;
-#define EXEC_SHAPE_S_V(id) EXEC_LINKAGE exec_fn exec_##id##_16, exec_##id##_32, exec_##id##_64;
-#define EXEC_SHAPE_S_ZV(id) EXEC_LINKAGE exec_fn exec_##id##_16, exec_##id##_32;
-#define EXEC_SHAPE_S_Y(id) EXEC_LINKAGE exec_fn exec_##id##_32, exec_##id##_64;
+#define EXEC_SHAPE_S_ONE(id) exec_fn exec_##id;
+#define EXEC_SHAPE_S_RM(id) exec_fn exec_##id##_r, exec_##id##_m;
+#define EXEC_SHAPE_S_V(id) exec_fn exec_##id##_16, exec_##id##_32, exec_##id##_64;
+#define EXEC_SHAPE_S_ZV(id) exec_fn exec_##id##_16, exec_##id##_32;
+#define EXEC_SHAPE_S_Y(id) exec_fn exec_##id##_32, exec_##id##_64;
 #define EXEC_SHAPE_S_VRM(id)                                                                       \
-    EXEC_LINKAGE exec_fn exec_##id##_r16, exec_##id##_r32, exec_##id##_r64, exec_##id##_m16, exec_##id##_m32,   \
+    exec_fn exec_##id##_r16, exec_##id##_r32, exec_##id##_r64, exec_##id##_m16, exec_##id##_m32,   \
         exec_##id##_m64;
-#define EXEC_SHAPE_S_YRM(id) EXEC_LINKAGE exec_fn exec_##id##_r32, exec_##id##_r64, exec_##id##_m32, exec_##id##_m64;
+#define EXEC_SHAPE_S_YRM(id)                                                                       \
+    exec_fn exec_##id##_r32, exec_##id##_r64, exec_##id##_m32, exec_##id##_m64;
 #define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, op1, op2, op3, reads, writes,    \
            undefined, feature, privilege, attributes, policy_register, policy_memory, shape,       \
            section)                                                                                \
