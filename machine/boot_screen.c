@@ -29,8 +29,13 @@ bool boot_screen_start(struct machine *machine)
         return false;
     physmem_write(&machine->physmem, GPA(VGA_BIOS), firmware->vga_bios, firmware->vga_bios_bytes);
     physmem_write(&machine->physmem, GPA(STUB), stub, sizeof stub);
-    for (unsigned seg = ES; seg <= GS; seg++)
+    for (unsigned seg = ES; seg <= GS; seg++) {
         segment_load_real(cpu, seg, 0);
+        /* WHY: the VGA BIOS reads the MMIO of its device: it counts on limits of 4 GiB, which a
+         * firmware leaves behind when it comes back from protected mode. */
+        if (seg != CS)
+            cpu->segs[seg].limit = UINT32_MAX;
+    }
     cpu->regs[RSP] = STUB_STACK;
     cpu->rip = STUB;
     cpu_mode_changed(cpu);
