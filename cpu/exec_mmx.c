@@ -2,7 +2,8 @@
  *
  * WHY: they run as their XMM counterparts on the low quadword, since using the host's MMX registers
  * would cost an EMMS each and disturb its x87.  Where a 64-bit operation is not the low half of the
- * 128-bit one (packs, horizontal sums, high unpacks), both operands are put into one register first.
+ * 128-bit one (packs, horizontal sums, high unpacks), both operands are put into one register
+ * first.
  */
 #include "cpu/sse_env.h"
 
@@ -28,8 +29,7 @@ static always_inline uint64_t low_half(__m128i value)
     EXEC(id##_r)                                                                                   \
     {                                                                                              \
         MMX_BEGIN();                                                                               \
-        mmx_write(cpu, insn->reg,                                                                  \
-                  low_half(f(MMX_VECTOR(insn->reg), MMX_VECTOR(insn->rm))));                       \
+        mmx_write(cpu, insn->reg, low_half(f(MMX_VECTOR(insn->reg), MMX_VECTOR(insn->rm))));       \
         return NEXT(insn);                                                                         \
     }                                                                                              \
     EXEC(id##_m)                                                                                   \
@@ -202,8 +202,7 @@ static always_inline uint64_t insert_word(uint64_t words, uint16_t word, unsigne
 EXEC(PINSRW_PqEw_r)
 {
     MMX_BEGIN();
-    mmx_write(cpu, insn->reg,
-              insert_word(MMX(insn->reg), REG16(insn->rm), (unsigned)insn->imm));
+    mmx_write(cpu, insn->reg, insert_word(MMX(insn->reg), REG16(insn->rm), (unsigned)insn->imm));
     return NEXT(insn);
 }
 
@@ -331,7 +330,7 @@ EXEC(EMMS)
 
 /* to MMX; the source is the low quadword or all of the XMM operand */
 #define TO_MMX(id, op, source_r, load)                                                             \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         __m128i result, source = source_r(XMM(insn->rm));                                          \
         MMX_BEGIN();                                                                               \
@@ -339,7 +338,7 @@ EXEC(EMMS)
         mmx_write(cpu, insn->reg, low_half(result));                                               \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, source;                                                                    \
         MMX_BEGIN();                                                                               \
@@ -353,7 +352,7 @@ TO_MMX(CVTTPS2PI_PqWq, "cvttps2dq", _mm_move_epi64, q)
 TO_MMX(CVTPD2PI_PqWpd, "cvtpd2dq", , a)
 TO_MMX(CVTTPD2PI_PqWpd, "cvttpd2dq", , a)
 
-EXEC(CVTPI2PS_VpsQq_r)
+EXEC_FP(CVTPI2PS_VpsQq_r)
 {
     __m128i result, source = MMX_VECTOR(insn->rm);
     MMX_BEGIN();
@@ -365,7 +364,7 @@ EXEC(CVTPI2PS_VpsQq_r)
 
 /* QUIRK: with a memory operand this is no MMX instruction to processors, whatever SDM 2A says of
  * CVTPI2PS. */
-EXEC(CVTPI2PS_VpsQq_m)
+EXEC_FP(CVTPI2PS_VpsQq_m)
 {
     __m128i result, source;
     TRY(sse_load_q(cpu, insn, &source));

@@ -1,4 +1,5 @@
-/* SSE4.1, and PCMPGTQ of SSE4.2: SDM 2A and 2B.  The string instructions are in exec_sse_string.c. */
+/* SSE4.1, and PCMPGTQ of SSE4.2: SDM 2A and 2B.  The string instructions are in exec_sse_string.c.
+ */
 #include "cpu/sse_env.h"
 
 #define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
@@ -98,7 +99,7 @@ SSE_IMMEDIATE(PBLENDW_VxWxIb, blend_w, a)
         result = _mm_and_si128(result, sums);                                                      \
     } while (0)
 #define DOT(id, op, mask_of)                                                                       \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
         SSE_RUN(DOT_ASM(op, result, a, b, mask_of((unsigned)insn->imm >> 4),                       \
@@ -106,7 +107,7 @@ SSE_IMMEDIATE(PBLENDW_VxWxIb, blend_w, a)
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
         TRY(sse_load_a(cpu, insn, &b));                                                            \
@@ -127,8 +128,8 @@ DOT(DPPD_VpdWpdIb, "dppd $0x33", mask_of_qwords)
     CASE(op, 0) CASE(op, 1) CASE(op, 2) CASE(op, 3) CASE(op, 4) CASE(op, 5) CASE(op, 6) CASE(op, 7)
 #define CASES_16(op)                                                                               \
     CASES_8(op)                                                                                    \
-    CASE(op, 8) CASE(op, 9) CASE(op, 10) CASE(op, 11) CASE(op, 12) CASE(op, 13) CASE(op, 14)       \
-    CASE(op, 15)
+    CASE(op, 8)                                                                                    \
+    CASE(op, 9) CASE(op, 10) CASE(op, 11) CASE(op, 12) CASE(op, 13) CASE(op, 14) CASE(op, 15)
 
 static always_inline __m128i sad_blocks(__m128i a, __m128i b, unsigned control)
 {
@@ -150,14 +151,14 @@ SSE_IMMEDIATE(MPSADBW_VxWxIb, sad_blocks, a)
         }                                                                                          \
         return result;                                                                             \
     }                                                                                              \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
         SSE_RUN(result = round_##id(a, b, (unsigned)insn->imm));                                   \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
         TRY(sse_load_##load(cpu, insn, &b));                                                       \

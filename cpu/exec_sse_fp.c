@@ -83,14 +83,14 @@ SSE_IMMEDIATE(SHUFPD_VpdWpdIb, shuffle_pd, a)
         }                                                                                          \
         return result;                                                                             \
     }                                                                                              \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
         SSE_RUN(result = compare_##load##_##id(a, b, (unsigned)insn->imm));                        \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
         TRY(sse_load_##load(cpu, insn, &b));                                                       \
@@ -109,7 +109,7 @@ COMPARE(CMPSD_VsdWsdIb, "sd", q)
                      : "=@ccz"(zero), "=@ccp"(unordered), "=@ccc"(below)                           \
                      : "x"(a), "x"(b))
 #define COMPARE_FLAGS(id, op, load)                                                                \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         bool zero, unordered, below;                                                               \
         SSE_RUN(FLAGS_ASM(op, XMM(insn->reg), XMM(insn->rm)));                                     \
@@ -117,7 +117,7 @@ COMPARE(CMPSD_VsdWsdIb, "sd", q)
                              (zero ? F_ZF : 0) | (unordered ? F_PF : 0) | (below ? F_CF : 0));     \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         bool zero, unordered, below;                                                               \
         __m128i source;                                                                            \
@@ -146,7 +146,7 @@ SSE_BINARY(CVTDQ2PD_VpdWq, "cvtdq2pd", q)
 
 /* --- general registers to scalars */
 #define FROM_INTEGER(id, op, bits)                                                                 \
-    EXEC(id##_r##bits)                                                                             \
+    EXEC_FP(id##_r##bits)                                                                          \
     {                                                                                              \
         __m128i result;                                                                            \
         SSE_RUN(__asm__ volatile(op " %2, %0"                                                      \
@@ -155,14 +155,12 @@ SSE_BINARY(CVTDQ2PD_VpdWq, "cvtdq2pd", q)
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m##bits)                                                                             \
+    EXEC_FP(id##_m##bits)                                                                          \
     {                                                                                              \
         __m128i result;                                                                            \
         uint##bits##_t source;                                                                     \
         TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &source));                     \
-        SSE_RUN(__asm__ volatile(op " %2, %0"                                                      \
-                                 : "=x"(result)                                                    \
-                                 : "0"(XMM(insn->reg)), "r"(source)));                             \
+        SSE_RUN(__asm__ volatile(op " %2, %0" : "=x"(result) : "0"(XMM(insn->reg)), "r"(source))); \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }
@@ -173,14 +171,14 @@ FROM_INTEGER(CVTSI2SD_VsdEy, "cvtsi2sdq", 64)
 
 /* --- scalars to general registers */
 #define TO_INTEGER(id, op, bits, load)                                                             \
-    EXEC(id##_r##bits)                                                                             \
+    EXEC_FP(id##_r##bits)                                                                          \
     {                                                                                              \
         uint##bits##_t result;                                                                     \
         SSE_RUN(__asm__ volatile(op " %1, %0" : "=r"(result) : "x"(XMM(insn->rm))));               \
         REG##bits##_SET(insn->reg, result);                                                        \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m##bits)                                                                             \
+    EXEC_FP(id##_m##bits)                                                                          \
     {                                                                                              \
         uint##bits##_t result;                                                                     \
         __m128i source;                                                                            \

@@ -1,7 +1,7 @@
 /* SSE moves: MOVUPS to MOVMSKPS, MOVD, MOVQ, MOVDQA, non-temporal and masked stores: SDM 2B.
  *
- * Moves to and from memory touch as many bytes as the instruction says; only those of 16 bytes whose
- * name says so need alignment.
+ * Moves to and from memory touch as many bytes as the instruction says; only those of 16 bytes
+ * whose name says so need alignment.
  */
 #include "cpu/sse_env.h"
 

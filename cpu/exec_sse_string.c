@@ -26,15 +26,12 @@ struct string_result {
     CASE(form, n + 7)
 #define CASES_32(form, n)                                                                          \
     CASES_8(form, n) CASES_8(form, n + 8) CASES_8(form, n + 16) CASES_8(form, n + 24)
-#define CASES_128(form)                                                                            \
-    CASES_32(form, 0) CASES_32(form, 32) CASES_32(form, 64) CASES_32(form, 96)
+#define CASES_128(form) CASES_32(form, 0) CASES_32(form, 32) CASES_32(form, 64) CASES_32(form, 96)
 
 #define FLAG_OUTPUTS                                                                               \
     "=@ccc"(result.carry), "=@ccz"(result.zero), "=@ccs"(result.sign), "=@cco"(result.overflow)
 #define ISTRI(n)                                                                                   \
-    __asm__("pcmpistri %7, %6, %5"                                                                 \
-            : "=c"(result.index), FLAG_OUTPUTS                                                     \
-            : "x"(a), "x"(b), "i"(n))
+    __asm__("pcmpistri %7, %6, %5" : "=c"(result.index), FLAG_OUTPUTS : "x"(a), "x"(b), "i"(n))
 #define ISTRM(n)                                                                                   \
     __asm__("pcmpistrm %7, %6, %5" : "=Yz"(result.mask), FLAG_OUTPUTS : "x"(a), "x"(b), "i"(n))
 #define ESTRI(n)                                                                                   \

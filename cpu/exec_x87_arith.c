@@ -8,10 +8,8 @@
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (unlikely(x87_is_empty(cpu, to) || x87_is_empty(cpu, from))) {                          \
-            x87_empty_operand(cpu, to, pops);                                                      \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, to) || x87_is_empty(cpu, from)))                            \
+            return x87_empty_operand(cpu, insn, to, pops);                                         \
         struct x87_register *a = x87_st(cpu, to);                                                  \
         uint16_t host = x87_host_##op(a, a, x87_st(cpu, from));                                    \
         x87_collect(cpu, host, X87_C1);                                                            \
@@ -24,10 +22,8 @@
     {                                                                                              \
         X87_CHECK();                                                                               \
         X87_OPERAND(size);                                                                         \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            x87_empty_operand(cpu, 0, 0);                                                          \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0)))                                                        \
+            return x87_empty_operand(cpu, insn, 0, 0);                                             \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         x87_collect(cpu, x87_host_##op(a, a, at), X87_C1);                                         \
         return NEXT(insn);                                                                         \
@@ -49,12 +45,13 @@ ARITHMETIC_ALL(DIV, div)
 ARITHMETIC_ALL(DIVR, divr)
 
 /* --- comparisons with condition codes; an empty operand compares as unordered */
-static cold_path void compare_empty(struct cpu *cpu, unsigned pops)
+static cold_path int compare_empty(struct cpu *cpu, const struct insn *insn, unsigned pops)
 {
     bool masked = x87_stack_underflow(cpu);
     cpu->x87.status |= X87_C0 | X87_C2 | X87_C3;
     if (masked)
         x87_pops(cpu, pops);
+    return NEXT(insn);
 }
 
 #define COMPARE(id, op, with, pops)                                                                \
@@ -62,10 +59,8 @@ static cold_path void compare_empty(struct cpu *cpu, unsigned pops)
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, with))) {                           \
-            compare_empty(cpu, pops);                                                              \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, with)))                             \
+            return compare_empty(cpu, insn, pops);                                                 \
         uint16_t host = x87_host_##op(x87_st(cpu, 0), x87_st(cpu, with));                          \
         x87_collect(cpu, host, X87_CODES);                                                         \
         if (!x87_has_unmasked(cpu, host, X87_BEFORE))                                              \
@@ -77,10 +72,8 @@ static cold_path void compare_empty(struct cpu *cpu, unsigned pops)
     {                                                                                              \
         X87_CHECK();                                                                               \
         X87_OPERAND(size);                                                                         \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            compare_empty(cpu, pops);                                                              \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0)))                                                        \
+            return compare_empty(cpu, insn, pops);                                                 \
         uint16_t host = x87_host_##op(x87_st(cpu, 0), at);                                         \
         x87_collect(cpu, host, X87_CODES);                                                         \
         if ((pops) && !x87_has_unmasked(cpu, host, X87_BEFORE))                                    \
@@ -113,12 +106,13 @@ static always_inline void set_flags(struct cpu *cpu, uint16_t codes)
                                   (codes & X87_C3 ? F_ZF : 0));
 }
 
-static cold_path void compare_empty_flags(struct cpu *cpu, unsigned pops)
+static cold_path int compare_empty_flags(struct cpu *cpu, const struct insn *insn, unsigned pops)
 {
     bool masked = x87_stack_underflow(cpu);
     set_flags(cpu, X87_C0 | X87_C2 | X87_C3);
     if (masked && pops)
         x87_pop(cpu);
+    return NEXT(insn);
 }
 
 #define COMPARE_FLAGS(id, op, pops)                                                                \
@@ -126,10 +120,8 @@ static cold_path void compare_empty_flags(struct cpu *cpu, unsigned pops)
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm))) {                       \
-            compare_empty_flags(cpu, pops);                                                        \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm)))                         \
+            return compare_empty_flags(cpu, insn, pops);                                           \
         uint16_t host = x87_host_##op(x87_st(cpu, 0), x87_st(cpu, insn->rm));                      \
         x87_collect(cpu, host, X87_C1);                                                            \
         set_flags(cpu, host);                                                                      \
@@ -147,9 +139,8 @@ EXEC(FTST)
     X87_CHECK();
     x87_note_code(cpu, insn);
     if (unlikely(x87_is_empty(cpu, 0)))
-        compare_empty(cpu, 0);
-    else
-        x87_collect(cpu, x87_host_tst(x87_st(cpu, 0)), X87_CODES);
+        return compare_empty(cpu, insn, 0);
+    x87_collect(cpu, x87_host_tst(x87_st(cpu, 0)), X87_CODES);
     return NEXT(insn);
 }
 

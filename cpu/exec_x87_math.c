@@ -11,10 +11,8 @@
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            x87_empty_operand(cpu, 0, 0);                                                          \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0)))                                                        \
+            return x87_empty_operand(cpu, insn, 0, 0);                                             \
         x87_st(cpu, 0)->exponent change;                                                           \
         x87_clear_c1(cpu);                                                                         \
         return NEXT(insn);                                                                         \
@@ -23,10 +21,10 @@ SIGN(FCHS, ^= 0x8000)
 SIGN(FABS, &= 0x7fff)
 
 /* A stack fault clears C2 where C2 means "not finished". */
-static cold_path void empty_operand(struct cpu *cpu, unsigned to, unsigned pops, unsigned codes)
+static cold_path int empty_operand(struct cpu *cpu, const struct insn *insn, unsigned codes)
 {
-    cpu->x87.status &= (uint16_t)~(codes & X87_C2);
-    x87_empty_operand(cpu, to, pops);
+    cpu->x87.status &= (uint16_t) ~(codes & X87_C2);
+    return x87_empty_operand(cpu, insn, 0, 0);
 }
 
 /* ST(0) = op(ST(0)) */
@@ -34,10 +32,8 @@ static cold_path void empty_operand(struct cpu *cpu, unsigned to, unsigned pops,
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            empty_operand(cpu, 0, 0, codes);                                                       \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0)))                                                        \
+            return empty_operand(cpu, insn, codes);                                                \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         x87_collect(cpu, x87_host_##op(a, a), codes);                                              \
         return NEXT(insn);                                                                         \
@@ -53,10 +49,8 @@ UNARY(FCOS, cos, X87_C1 | X87_C2)
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1))) {                              \
-            empty_operand(cpu, 0, 0, codes);                                                       \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1)))                                \
+            return empty_operand(cpu, insn, codes);                                                \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         x87_collect(cpu, x87_host_##op(a, a, x87_st(cpu, 1)), codes);                              \
         return NEXT(insn);                                                                         \
@@ -69,10 +63,8 @@ BINARY(FSCALE, scale, X87_C1)
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1))) {                              \
-            empty_operand(cpu, 0, 0, X87_CODES);                                                   \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1)))                                \
+            return empty_operand(cpu, insn, X87_CODES);                                            \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         uint16_t host = x87_host_##op(a, a, x87_st(cpu, 1));                                       \
         bool found = (a->exponent & 0x7fff) != 0x7fff && !x87_has_unmasked(cpu, host, X87_BEFORE); \
@@ -87,10 +79,8 @@ REMAINDER(FPREM1, prem1)
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1))) {                              \
-            x87_empty_operand(cpu, 1, 1);                                                          \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, 1)))                                \
+            return x87_empty_operand(cpu, insn, 1, 1);                                             \
         uint16_t host = x87_host_##op(&cpu->x87.scratch[0], x87_st(cpu, 0), x87_st(cpu, 1));       \
         x87_collect(cpu, host, X87_C1);                                                            \
         if (x87_has_unmasked(cpu, host, X87_BEFORE))                                               \
@@ -104,15 +94,16 @@ POPPING(FYL2XP1, yl2xp1)
 POPPING(FPATAN, patan)
 
 /* Both results of a stack fault are the indefinite. */
-static cold_path void pushing_stack_fault(struct cpu *cpu, unsigned codes)
+static cold_path int pushing_stack_fault(struct cpu *cpu, const struct insn *insn, unsigned codes)
 {
-    cpu->x87.status &= (uint16_t)~(codes & X87_C2);
+    cpu->x87.status &= (uint16_t) ~(codes & X87_C2);
     bool masked = x87_is_empty(cpu, 0) ? x87_stack_underflow(cpu) : x87_stack_overflow(cpu);
-    if (!masked)
-        return;
-    *x87_st(cpu, 0) = x87_indefinite;
-    x87_mark(cpu, 0);
-    *x87_push(cpu) = x87_indefinite;
+    if (masked) {
+        *x87_st(cpu, 0) = x87_indefinite;
+        x87_mark(cpu, 0);
+        *x87_push(cpu) = x87_indefinite;
+    }
+    return NEXT(insn);
 }
 
 /* ST(0) becomes the first result, the second is pushed */
@@ -120,10 +111,8 @@ static cold_path void pushing_stack_fault(struct cpu *cpu, unsigned codes)
     EXEC(id)                                                                                       \
     {                                                                                              \
         BEGIN();                                                                                   \
-        if (unlikely(x87_is_empty(cpu, 0) || !x87_is_empty(cpu, 7))) {                             \
-            pushing_stack_fault(cpu, codes);                                                       \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || !x87_is_empty(cpu, 7)))                               \
+            return pushing_stack_fault(cpu, insn, codes);                                          \
         struct x87_register *a = x87_st(cpu, 0);                                                   \
         uint32_t pushed;                                                                           \
         uint16_t host = x87_host_##op(x87_st(cpu, 7), &cpu->x87.scratch[0], a, &pushed);           \

@@ -3,10 +3,11 @@
 #include "cpu/exec_x87.h"
 
 /* The new ST(0) is not free: the masked result is the indefinite. */
-static cold_path void push_on_full(struct cpu *cpu)
+static cold_path int push_on_full(struct cpu *cpu, const struct insn *insn)
 {
     if (x87_stack_overflow(cpu))
         *x87_push(cpu) = x87_indefinite;
+    return NEXT(insn);
 }
 #define IS_FULL() unlikely(!x87_is_empty(cpu, 7))
 
@@ -20,10 +21,8 @@ EXEC(FLD_STi)
             *x87_push(cpu) = x87_indefinite;
         return NEXT(insn);
     }
-    if (IS_FULL()) {
-        push_on_full(cpu);
-        return NEXT(insn);
-    }
+    if (IS_FULL())
+        return push_on_full(cpu, insn);
     const struct x87_register *from = x87_st(cpu, insn->rm);
     *x87_push(cpu) = *from;
     x87_clear_c1(cpu);
@@ -40,10 +39,8 @@ EXEC(FLD_Mt)
         at = cpu->rmw.bytes;
     }
     x87_note_data(cpu, insn, offset);
-    if (IS_FULL()) {
-        push_on_full(cpu);
-        return NEXT(insn);
-    }
+    if (IS_FULL())
+        return push_on_full(cpu, insn);
     struct x87_register *to = x87_push(cpu);
     to->mantissa = load_le64(at);
     to->exponent = load_le16(at + 8);
@@ -54,10 +51,8 @@ EXEC(FLD_Mt)
 /* WHY: the register above the top is filled before the push is certain: it is empty. */
 #define LOAD_CONVERTED(op, at)                                                                     \
     do {                                                                                           \
-        if (IS_FULL()) {                                                                           \
-            push_on_full(cpu);                                                                     \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (IS_FULL())                                                                             \
+            return push_on_full(cpu, insn);                                                        \
         uint32_t pushed;                                                                           \
         x87_collect(cpu, x87_host_##op(x87_st(cpu, 7), at, &cpu->x87.control, &pushed), X87_C1);   \
         if (likely(pushed))                                                                        \
@@ -92,10 +87,8 @@ EXEC(FBLD_Mt)
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (IS_FULL()) {                                                                           \
-            push_on_full(cpu);                                                                     \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (IS_FULL())                                                                             \
+            return push_on_full(cpu, insn);                                                        \
         x87_host_##op(x87_push(cpu));                                                              \
         x87_clear_c1(cpu);                                                                         \
         return NEXT(insn);                                                                         \
@@ -114,10 +107,8 @@ CONSTANT(FLDZ, fldz)
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            x87_empty_operand(cpu, insn->rm, pops);                                                \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0)))                                                        \
+            return x87_empty_operand(cpu, insn, insn->rm, pops);                                   \
         *x87_st(cpu, insn->rm) = *x87_st(cpu, 0);                                                  \
         x87_mark(cpu, insn->rm);                                                                   \
         x87_clear_c1(cpu);                                                                         \
@@ -152,7 +143,7 @@ EXEC(FSTP_STi_D9)
         X87_CHECK();                                                                               \
         uint64_t offset = insn_address(cpu, insn);                                                 \
         if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            TRY(cpu->x87.control & X87_IE                                                          \
+            TRY(cpu->x87.control &X87_IE                                                           \
                     ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)(indefinite))        \
                     : mem_check_write(cpu, insn->seg, offset, (bits) / 8));                        \
             x87_note_data(cpu, insn, offset);                                                      \
@@ -288,10 +279,8 @@ EXCHANGE(FXCH_STi_DF)
     {                                                                                              \
         X87_CHECK();                                                                               \
         x87_note_code(cpu, insn);                                                                  \
-        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm))) {                       \
-            x87_empty_operand(cpu, 0, 0);                                                          \
-            return NEXT(insn);                                                                     \
-        }                                                                                          \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm)))                         \
+            return x87_empty_operand(cpu, insn, 0, 0);                                             \
         if (condition)                                                                             \
             *x87_st(cpu, 0) = *x87_st(cpu, insn->rm);                                              \
         x87_clear_c1(cpu);                                                                         \

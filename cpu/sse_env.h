@@ -18,16 +18,21 @@
 
 #include <emmintrin.h>
 
-#define MXCSR_FLAGS 0x003fu
-#define MXCSR_DAZ 0x0040u
-#define MXCSR_MASKS 0x1f80u
-#define MXCSR_FTZ 0x8000u
+#define MXCSR_FLAGS   0x003fu
+#define MXCSR_DAZ     0x0040u
+#define MXCSR_MASKS   0x1f80u
+#define MXCSR_FTZ     0x8000u
 #define MXCSR_DEFAULT 0x1f80u
 enum { MXCSR_MASK_SHIFT = 7 };
 /* Exceptions: those found before the computation, those found after. */
 enum {
-    MXCSR_IE = 0x01, MXCSR_DE = 0x02, MXCSR_ZE = 0x04, MXCSR_OE = 0x08, MXCSR_UE = 0x10,
-    MXCSR_PE = 0x20, MXCSR_BEFORE = MXCSR_IE | MXCSR_DE | MXCSR_ZE,
+    MXCSR_IE = 0x01,
+    MXCSR_DE = 0x02,
+    MXCSR_ZE = 0x04,
+    MXCSR_OE = 0x08,
+    MXCSR_UE = 0x10,
+    MXCSR_PE = 0x20,
+    MXCSR_BEFORE = MXCSR_IE | MXCSR_DE | MXCSR_ZE,
 };
 
 /* MXCSR with its flags up to date. */
@@ -40,19 +45,34 @@ static always_inline bool sse_is_checked(const struct cpu *cpu)
     return ~cpu->mxcsr & MXCSR_MASKS;
 }
 
-/* Runs `statement`, which must leave its operands alone, under the guest's MXCSR; raises #XM before
- * anything is written if it met an unmasked exception. */
+/* The head of a handler that can raise SIMD floating-point exceptions: its body is compiled twice,
+ * and `checked` says for which case. */
+#define EXEC_FP(name)                                                                              \
+    static always_inline int fp_##name(struct cpu *cpu, const struct insn *insn,                   \
+                                       const bool checked);                                        \
+    static cold_path int checked_##name(struct cpu *cpu, const struct insn *insn)                  \
+    {                                                                                              \
+        return fp_##name(cpu, insn, true);                                                         \
+    }                                                                                              \
+    EXEC(name)                                                                                     \
+    {                                                                                              \
+        if (unlikely(sse_is_checked(cpu)))                                                         \
+            return checked_##name(cpu, insn);                                                      \
+        return fp_##name(cpu, insn, false);                                                        \
+    }                                                                                              \
+    static always_inline int fp_##name(struct cpu *cpu, const struct insn *insn, const bool checked)
+
+/* In such a body: runs `statement`, which must leave its operands alone, under the guest's MXCSR;
+ * raises #XM before anything is written if it met an unmasked exception. */
 #define SSE_RUN(statement)                                                                         \
     do {                                                                                           \
-        if (unlikely(sse_is_checked(cpu))) {                                                       \
+        if (checked)                                                                               \
             sse_check_begin(cpu);                                                                  \
-            do                                                                                     \
-                statement;                                                                         \
-            while (sse_check_again(cpu));                                                          \
-            TRY(sse_check_end(cpu));                                                               \
-        } else {                                                                                   \
+        do                                                                                         \
             statement;                                                                             \
-        }                                                                                          \
+        while (checked && sse_check_again(cpu));                                                   \
+        if (checked)                                                                               \
+            TRY(sse_check_end(cpu));                                                               \
     } while (0)
 /* Prepares the host's MXCSR for a checked instruction. */
 void sse_check_begin(struct cpu *cpu);
@@ -140,7 +160,7 @@ static always_inline must_check bool sse_load_w(struct cpu *cpu, const struct in
 }
 
 /* --- MMX registers: the mantissas of R0..R7 */
-#define MMX(n) (cpu->x87.registers[n].mantissa)
+#define MMX(n)        (cpu->x87.registers[n].mantissa)
 #define MMX_VECTOR(n) _mm_cvtsi64_si128((int64_t)MMX(n))
 
 /* A pending x87 error is reported first. */
@@ -181,14 +201,14 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
 
 /* The same for instructions that can raise SIMD floating-point exceptions. */
 #define SSE_FP_BINARY(id, op, load)                                                                \
-    EXEC(id##_r)                                                                                   \
+    EXEC_FP(id##_r)                                                                                \
     {                                                                                              \
         __m128i result;                                                                            \
         SSE_RUN(SSE_ASM(op, result, XMM(insn->reg), XMM(insn->rm)));                               \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i source, result;                                                                    \
         TRY(sse_load_##load(cpu, insn, &source));                                                  \

@@ -18,7 +18,7 @@ static void summarize(struct cpu *cpu)
     if (x87->status & ~x87->control & X87_EXCEPTIONS)
         x87->status |= X87_ES | X87_B;
     else
-        x87->status &= (uint16_t)~(X87_ES | X87_B);
+        x87->status &= (uint16_t) ~(X87_ES | X87_B);
 }
 
 void x87_set_control(struct cpu *cpu, uint16_t control)
@@ -75,7 +75,20 @@ uint16_t x87_tag_word(const struct cpu *cpu)
     return word;
 }
 
-int x87_report_error(struct cpu *cpu, const struct insn *insn)
+/* One instruction as if there were no error, which is there again after it. */
+static int ignore_error(struct cpu *cpu, const struct insn *insn)
+{
+    const struct insn alone[2] = {
+        *insn,
+        {.exec = exec_stop, .offset = (uint16_t)(insn->offset + insn->length)},
+    };
+    cpu->x87.status &= (uint16_t) ~(X87_ES | X87_B);
+    int result = alone[0].exec(cpu, alone);
+    summarize(cpu);
+    return result == EXEC_FAULT ? exec_fault(cpu, insn) : NEXT(insn);
+}
+
+cold_path int x87_report_error(struct cpu *cpu, const struct insn *insn)
 {
     if (cpu->mmu.registers.cr0 & CR0_NE)
         return exec_raise(cpu, insn, VECTOR_MF, 0);
@@ -85,7 +98,7 @@ int x87_report_error(struct cpu *cpu, const struct insn *insn)
      * IGNNE# active. */
     if (cpu->eflags & F_IF && atomic_load(&cpu->lines) & LINE_INTR)
         return exec_stale(cpu, insn);
-    return EXEC_NEXT;
+    return ignore_error(cpu, insn);
 }
 
 static bool stack_fault(struct cpu *cpu, unsigned c1)
@@ -105,11 +118,13 @@ cold_path bool x87_stack_overflow(struct cpu *cpu)
     return stack_fault(cpu, X87_C1);
 }
 
-cold_path void x87_empty_operand(struct cpu *cpu, unsigned to, unsigned pops)
+cold_path int x87_empty_operand(struct cpu *cpu, const struct insn *insn, unsigned to,
+                                unsigned pops)
 {
-    if (!x87_stack_underflow(cpu))
-        return;
-    *x87_st(cpu, to) = x87_indefinite;
-    x87_mark(cpu, to);
-    x87_pops(cpu, pops);
+    if (x87_stack_underflow(cpu)) {
+        *x87_st(cpu, to) = x87_indefinite;
+        x87_mark(cpu, to);
+        x87_pops(cpu, pops);
+    }
+    return NEXT(insn);
 }

@@ -10,9 +10,19 @@
 
 /* The status word. */
 enum {
-    X87_IE = 0x0001, X87_DE = 0x0002, X87_ZE = 0x0004, X87_OE = 0x0008, X87_UE = 0x0010,
-    X87_PE = 0x0020, X87_SF = 0x0040, X87_ES = 0x0080,
-    X87_C0 = 0x0100, X87_C1 = 0x0200, X87_C2 = 0x0400, X87_TOP = 0x3800, X87_C3 = 0x4000,
+    X87_IE = 0x0001,
+    X87_DE = 0x0002,
+    X87_ZE = 0x0004,
+    X87_OE = 0x0008,
+    X87_UE = 0x0010,
+    X87_PE = 0x0020,
+    X87_SF = 0x0040,
+    X87_ES = 0x0080,
+    X87_C0 = 0x0100,
+    X87_C1 = 0x0200,
+    X87_C2 = 0x0400,
+    X87_TOP = 0x3800,
+    X87_C3 = 0x4000,
     X87_B = 0x8000,
     X87_EXCEPTIONS = 0x003f,
     X87_BEFORE = X87_IE | X87_DE | X87_ZE, /* found before the computation: no result */
@@ -33,23 +43,21 @@ void x87_set_status(struct cpu *cpu, uint16_t status);
 void x87_init(struct cpu *cpu);
 /* The full tag word: 00 valid, 01 zero, 10 special, 11 empty, R0 in the low bits. */
 uint16_t x87_tag_word(const struct cpu *cpu);
-/* A waiting instruction met ES: #MF, or FERR# when CR0.NE is clear.  EXEC_NEXT: go on. */
+/* A waiting instruction met ES: #MF, or FERR# when CR0.NE is clear. */
 int x87_report_error(struct cpu *cpu, const struct insn *insn);
 /* Records a stack fault; true if it is masked and the indefinite shall be the result. */
 bool x87_stack_underflow(struct cpu *cpu);
 bool x87_stack_overflow(struct cpu *cpu);
-/* An operand is empty: the masked result of ST(to) is the indefinite, and `pops` pops follow. */
-void x87_empty_operand(struct cpu *cpu, unsigned to, unsigned pops);
+/* An operand is empty: the masked result of ST(to) is the indefinite, and `pops` pops follow.  The
+ * whole rest of a handler: `return x87_empty_operand(…);` */
+int x87_empty_operand(struct cpu *cpu, const struct insn *insn, unsigned to, unsigned pops);
 extern const struct x87_register x87_indefinite;
 
 /* --- the start of a waiting instruction */
 #define X87_CHECK()                                                                                \
     do {                                                                                           \
-        if (unlikely(cpu->x87.status & X87_ES)) {                                                  \
-            int reported = x87_report_error(cpu, insn);                                            \
-            if (reported != EXEC_NEXT)                                                             \
-                return reported;                                                                   \
-        }                                                                                          \
+        if (unlikely(cpu->x87.status & X87_ES))                                                    \
+            return x87_report_error(cpu, insn);                                                    \
     } while (0)
 
 /* --- the last instruction and its operand, for FSTENV and #MF handlers: not control instructions,
@@ -86,7 +94,7 @@ static always_inline void x87_mark(struct cpu *cpu, unsigned i)
 }
 static always_inline void x87_free(struct cpu *cpu, unsigned i)
 {
-    cpu->x87.valid &= (uint8_t)~(1u << x87_index(cpu, i));
+    cpu->x87.valid &= (uint8_t) ~(1u << x87_index(cpu, i));
 }
 static always_inline void x87_turn(struct cpu *cpu, unsigned by)
 {

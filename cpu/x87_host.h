@@ -2,17 +2,16 @@
  *
  * Each function loads its operands into an empty host stack, executes the guest's operation, stores
  * the result and leaves the host stack empty.  It returns the host's status word: exception flags
- * (sticky), ES, C0..C3; the host's TOP in it means nothing.  Pointers point into struct cpu or guest
- * memory, never to a handler's local.
+ * (sticky), ES, C0..C3; the host's TOP in it means nothing.  Pointers point into struct cpu or
+ * guest memory, never to a handler's local.
  *
  * INV-1: during a run the host's control word is the guest's, masks included, so that a result with
- *        an unmasked exception is also the hardware's; every function clears the host's flags before
- *        a waiting instruction could notice an unmasked one.
- * INV-2: the flags left in the host's status word are a subset of the guest's: whoever clears guest
- *        flags, changes its masks, or drops a returned status word calls x87_host_clear().
- * Unmasked exceptions: for one found before the computation (invalid, denormal, zero divide) the
- * result is operand `a` unchanged, and memory results are not written.
- * LIMIT: the host is an x86-64; another host replaces this file.
+ *        an unmasked exception is also the hardware's; every function clears the host's flags
+ * before a waiting instruction could notice an unmasked one. INV-2: the flags left in the host's
+ * status word are a subset of the guest's: whoever clears guest flags, changes its masks, or drops
+ * a returned status word calls x87_host_clear(). Unmasked exceptions: for one found before the
+ * computation (invalid, denormal, zero divide) the result is operand `a` unchanged, and memory
+ * results are not written. LIMIT: the host is an x86-64; another host replaces this file.
  */
 #ifndef CPU_X87_HOST_H
 #define CPU_X87_HOST_H
@@ -98,8 +97,7 @@ X87_HOST_BINARY(scale, "fscale")
         __asm__ volatile("fldt %3\n\t"                                                             \
                          "fldt %2\n\t"                                                             \
                          "fnstsw %%ax\n\t"                                                         \
-                         "movl %%eax, %%edx\n\t" op "\n\t" X87_HOST_STATUS                         \
-                         "xorl %%eax, %%edx\n\t"                                                   \
+                         "movl %%eax, %%edx\n\t" op "\n\t" X87_HOST_STATUS "xorl %%eax, %%edx\n\t" \
                          "testl $0x3800, %%edx\n\t"                                                \
                          "jnz 2f\n\t"                                                              \
                          "fstp %%st(0)\n"                                                          \
@@ -117,16 +115,15 @@ X87_HOST_POPPING(patan, "fpatan")
 /* FSINCOS, FPTAN, FXTRACT: *under is what ST(0) becomes, *top what is pushed; *pushed tells whether
  * it was (not for an argument out of range or an unmasked exception before the computation). */
 #define X87_HOST_PUSHING(name, op)                                                                 \
-    static always_inline uint16_t x87_host_##name(                                                 \
-        struct x87_register *top, struct x87_register *under, const struct x87_register *a,        \
-        uint32_t *pushed)                                                                          \
+    static always_inline uint16_t x87_host_##name(struct x87_register *top,                        \
+                                                  struct x87_register *under,                      \
+                                                  const struct x87_register *a, uint32_t *pushed)  \
     {                                                                                              \
         uint16_t status;                                                                           \
         uint32_t difference;                                                                       \
         __asm__ volatile("fldt %4\n\t"                                                             \
                          "fnstsw %%ax\n\t"                                                         \
-                         "movl %%eax, %1\n\t" op "\n\t" X87_HOST_STATUS                            \
-                         "xorl %%eax, %1\n\t"                                                      \
+                         "movl %%eax, %1\n\t" op "\n\t" X87_HOST_STATUS "xorl %%eax, %1\n\t"       \
                          "andl $0x3800, %1\n\t"                                                    \
                          "jz 2f\n\t"                                                               \
                          "fstpt %2\n"                                                              \
@@ -144,8 +141,8 @@ X87_HOST_PUSHING(xtract, "fxtract")
 
 /* *to = *a op (float, double or integer at *b) */
 #define X87_HOST_MEMORY(name, op, type)                                                            \
-    static always_inline uint16_t x87_host_##name(                                                 \
-        struct x87_register *to, const struct x87_register *a, const void *b)                      \
+    static always_inline uint16_t x87_host_##name(struct x87_register *to,                         \
+                                                  const struct x87_register *a, const void *b)     \
     {                                                                                              \
         uint16_t status;                                                                           \
         __asm__ volatile("fldt %2\n\t" op " %3\n\t" X87_HOST_STATUS "fstpt %1"                     \

@@ -10,12 +10,12 @@
 #include "cpu/x87_host.h"
 
 enum {
-    LEGACY_MXCSR = 24,      /* and MXCSR_MASK: 8 bytes */
-    LEGACY_X87 = 32,        /* ST(0)..ST(7), 16 bytes each */
+    LEGACY_MXCSR = 24, /* and MXCSR_MASK: 8 bytes */
+    LEGACY_X87 = 32,   /* ST(0)..ST(7), 16 bytes each */
     LEGACY_XMM = 160,
-    LEGACY_END = 416,       /* XMM15's end; the rest is the program's own */
+    LEGACY_END = 416, /* XMM15's end; the rest is the program's own */
     LEGACY_BYTES = 512,
-    HEADER_STATE = 512,     /* XSTATE_BV */
+    HEADER_STATE = 512,      /* XSTATE_BV */
     HEADER_COMPACTION = 520, /* XCOMP_BV and 8 bytes that must be 0 too */
     XSAVE_BYTES = 576,
 };
@@ -180,8 +180,7 @@ static bool fxrstor(struct cpu *cpu, const struct insn *insn, bool wide)
     uint32_t mxcsr;
     if (area_open(cpu, insn, 16, &area) ||
         mem_check_read(cpu, area.seg, area.offset, LEGACY_BYTES) ||
-        load_mxcsr(cpu, &area, &mxcsr) || restore_x87(cpu, &area, wide) ||
-        restore_xmm(cpu, &area))
+        load_mxcsr(cpu, &area, &mxcsr) || restore_x87(cpu, &area, wide) || restore_xmm(cpu, &area))
         return true;
     sse_set_mxcsr(cpu, mxcsr);
     return false;
@@ -228,7 +227,8 @@ static bool xsave(struct cpu *cpu, const struct insn *insn, bool wide, bool opti
     return area_store(cpu, &area, HEADER_STATE, 8);
 }
 
-/* XSTATE_BV into *state; #GP(0) for components that XCR0 has not enabled and for a compacted area. */
+/* XSTATE_BV into *state; #GP(0) for components that XCR0 has not enabled and for a compacted area.
+ */
 static bool load_header(struct cpu *cpu, const struct area *area, uint64_t *state)
 {
     const uint8_t *header = cpu->rmw.bytes;
