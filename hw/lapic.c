@@ -617,14 +617,6 @@ void lapic_init_reset(struct lapic *lapic)
     update(lapic);
 }
 
-void lapic_set_virtual_wire(struct lapic *lapic)
-{
-    lapic->state.spurious |= SPURIOUS_ENABLE;
-    lapic->state.lvt[LVT_LINT0] = APIC_EXTINT << LVT_MODE_SHIFT;
-    lapic->state.lvt[LVT_LINT1] = APIC_NMI << LVT_MODE_SHIFT;
-    update(lapic);
-}
-
 static void reset(void *object, enum reset_kind kind)
 {
     struct lapic *lapic = object;

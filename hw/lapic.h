@@ -136,9 +136,6 @@ uint64_t lapic_tsc_deadline(const struct lapic *lapic); /* 0 once it has fired *
 /* What the INIT pin of the processor does to it: as after a reset, but for the APIC id and IA32_APIC_BASE (SDM 3A 10.4.7.3).
  */
 void lapic_init_reset(struct lapic *lapic);
-/* Enables the APIC with LINT0 as ExtINT and LINT1 as NMI, as firmware leaves it ("virtual wire
- * mode"), for a board that starts a kernel without firmware. */
-void lapic_set_virtual_wire(struct lapic *lapic);
 
 extern const struct device_class lapic_class;
 
