@@ -127,6 +127,18 @@ static uint32_t chunk_sectors(const struct ide_drive_state *state)
     return state->sectors_left < most ? state->sectors_left : most;
 }
 
+/* Reads sector by sector up to the first that fails, so that the host gets those before it and
+ * learns which one is bad; returns how many were good. */
+static uint32_t good_sectors(struct ide_drive *drive, uint32_t sectors)
+{
+    struct ide_drive_state *state = &drive->state;
+    uint32_t good = 0;
+    while (good < sectors && !blockdev_read(drive->medium, (state->lba + good) * SECTOR_BYTES,
+                                            state->buffer + good * SECTOR_BYTES, SECTOR_BYTES))
+        good++;
+    return good;
+}
+
 static enum ide_step next_read(struct ide_drive *drive)
 {
     struct ide_drive_state *state = &drive->state;
@@ -135,10 +147,9 @@ static enum ide_step next_read(struct ide_drive *drive)
     uint32_t sectors = chunk_sectors(state);
     uint64_t offset = state->lba * SECTOR_BYTES;
     int status = blockdev_read(drive->medium, offset, state->buffer, sectors * SECTOR_BYTES);
-    if (status && sectors > 1 && (ata_commands[state->command].flags & ATA_DMA)) {
-        /* WHY: the sectors before the bad one are good, and the host learns which one is bad. */
-        sectors = 1;
-        status = blockdev_read(drive->medium, offset, state->buffer, SECTOR_BYTES);
+    if (status && (ata_commands[state->command].flags & ATA_DMA)) {
+        sectors = good_sectors(drive, sectors);
+        status = sectors ? 0 : status;
     }
     if (status) {
         fail_at(drive, state->lba, ERROR_UNCORRECTABLE);

@@ -172,11 +172,14 @@ void blockdev_close(struct blockdev *blockdev)
     free(blockdev);
 }
 
-/* The host failed, which is nobody's fault in the guest: the person must hear of it, once. */
+/* The host failed, which is nobody's fault in the guest: the person must hear of it, once a place.
+ */
 static int report(struct blockdev *blockdev, const char *what, uint64_t offset, size_t length,
                   int status)
 {
-    if (blockdev->host_errors++ < HOST_ERROR_LINES)
+    bool again = blockdev->host_errors && blockdev->last_error_offset == offset;
+    blockdev->last_error_offset = offset;
+    if (blockdev->host_errors++ < HOST_ERROR_LINES && !again)
         fprintf(log_stream(), "%s: %s of %zu bytes at %" PRIu64 " failed: %s\n", blockdev->path,
                 what, length, offset, strerror(-status));
     return status;

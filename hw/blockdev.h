@@ -48,6 +48,7 @@ struct blockdev {
     bool read_only;
     bool dirty; /* written since the last flush */
     uint32_t host_errors;
+    uint64_t last_error_offset;
     uint64_t read_operations, read_bytes, write_operations, write_bytes, flush_operations;
 };
 

@@ -55,9 +55,8 @@ static inline void device_rig_init(struct device_rig *rig)
     bus_init(&rig->ports, "ports", 0xffff);
     bus_init(&rig->memory, "memory", UINT64_MAX);
     cr_assert_eq(frames_init(&rig->frames, DEVICE_RIG_RAM_BYTES, &error), 0);
-    cr_assert_eq(physmem_init(&rig->physmem, &rig->frames, &rig->memory, DEVICE_RIG_RAM_BYTES,
-                              &error),
-                 0);
+    cr_assert_eq(
+        physmem_init(&rig->physmem, &rig->frames, &rig->memory, DEVICE_RIG_RAM_BYTES, &error), 0);
     clock_init(&rig->clock);
     rig->clock.source = device_rig_time;
     rig->clock.source_opaque = rig;
