@@ -146,10 +146,9 @@ static void arm(struct hpet *hpet, unsigned n)
 }
 
 /* Signals a match that lies behind, and moves a periodic comparator past it. */
-static void settle(struct hpet *hpet, unsigned n)
+static void settle(struct hpet *hpet, unsigned n, int64_t now)
 {
     struct hpet_state *state = &hpet->state;
-    int64_t now = clock_now_ns(hpet->clock);
     bool due = next_match(hpet, n, state->settled_ns[n]) <= now;
     state->settled_ns[n] = now;
     if (!due)
@@ -164,10 +163,10 @@ static void settle(struct hpet *hpet, unsigned n)
     signal_match(hpet, n);
 }
 
-static void settle_all(struct hpet *hpet)
+static void settle_all(struct hpet *hpet, int64_t now)
 {
     for (unsigned n = 0; n < HPET_TIMERS; n++)
-        settle(hpet, n);
+        settle(hpet, n, now);
 }
 
 static void arm_all(struct hpet *hpet)
@@ -178,7 +177,7 @@ static void arm_all(struct hpet *hpet)
 
 static void fire(struct hpet *hpet, unsigned n)
 {
-    settle(hpet, n);
+    settle(hpet, n, clock_now_ns(hpet->clock));
     arm(hpet, n);
 }
 
@@ -204,10 +203,10 @@ static uint64_t merge(uint64_t old, uint64_t value, uint64_t mask)
     return (old & ~mask) | (value & mask);
 }
 
-static void write_config(struct hpet *hpet, uint64_t value)
+/* At `now`, to which all timers are settled: no match may be reckoned from before start_ns. */
+static void write_config(struct hpet *hpet, uint64_t value, int64_t now)
 {
     struct hpet_state *state = &hpet->state;
-    int64_t now = clock_now_ns(hpet->clock);
     uint64_t before = state->config;
     state->counter = counter_at(hpet, now);
     state->start_ns = now;
@@ -277,7 +276,7 @@ static uint64_t read_word(struct hpet *hpet, unsigned offset)
     case TIMER_CONFIG:
         return state->timer_config[n];
     case TIMER_COMPARATOR:
-        settle(hpet, n);
+        settle(hpet, n, clock_now_ns(hpet->clock));
         arm(hpet, n);
         return state->comparator[n];
     default: /* FSB routing is not offered */
@@ -289,10 +288,11 @@ static void write_word(struct hpet *hpet, unsigned offset, uint64_t value, uint6
 {
     struct hpet_state *state = &hpet->state;
     unsigned n = (offset - REG_TIMERS) / TIMER_BYTES;
-    settle_all(hpet);
+    int64_t now = clock_now_ns(hpet->clock);
+    settle_all(hpet, now);
     switch (offset) {
     case REG_CONFIG:
-        write_config(hpet, merge(state->config, value, mask));
+        write_config(hpet, merge(state->config, value, mask), now);
         break;
     case REG_STATUS:
         write_status(hpet, value & mask);
