@@ -1,7 +1,7 @@
 /* hw/pic against the 8259A datasheet. */
 #include "hw/pic.h"
 
-#include "device_rig.h"
+#include "chip_rig.h"
 
 static struct rig rig;
 static struct pic pic;
