@@ -44,7 +44,7 @@
         return NEXT(insn);                                                                         \
     }
 #define TO_REGISTER_FROM_MEMORY(handler, op, bits)                                                 \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, b);                                                                     \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
@@ -56,7 +56,7 @@
     }
 /* --- the destination is memory */
 #define TO_MEMORY(handler, op, bits, source)                                                       \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
@@ -66,7 +66,7 @@
             result = (uint##bits##_t)VALUE_##op;                                                   \
         while (unlikely(!host_commit##bits(insn, at, &a, result)));                                \
         FLAGS_##op(bits);                                                                          \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 /* --- no destination: CMP and TEST */
@@ -79,7 +79,7 @@
         return NEXT(insn);                                                                         \
     }
 #define COMPARE_MEMORY(handler, op, bits, second)                                                  \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, a);                                                                     \
         const uint##bits##_t b = (uint##bits##_t)(second);                                         \
@@ -88,7 +88,7 @@
         return NEXT(insn);                                                                         \
     }
 #define COMPARE_WITH_MEMORY(handler, op, bits)                                                     \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, b);                                                                     \
         const uint##bits##_t a = REG##bits(insn->reg);                                             \
@@ -199,7 +199,7 @@ static always_inline void keep_cf(struct cpu *cpu, uint64_t carries_before)
         return NEXT(insn);                                                                         \
     }
 #define UNARY_MEMORY(handler, op, bits)                                                            \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         uint##bits##_t a = load_le##bits(at), result;                                              \
@@ -207,7 +207,7 @@ static always_inline void keep_cf(struct cpu *cpu, uint64_t carries_before)
             result = (uint##bits##_t)UNARY_##op;                                                   \
         while (unlikely(!host_commit##bits(insn, at, &a, result)));                                \
         UNARY_FLAGS_##op(bits);                                                                    \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define UNARY_FORMS_V(bits, op)                                                                    \

@@ -14,12 +14,12 @@
         return NEXT(insn);                                                                         \
     }
 #define XCHG_MEMORY(handler, bits)                                                                 \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         REG##bits##_SET(insn->reg, __atomic_exchange_n((uint##bits##_t *)at, REG##bits(insn->reg), \
                                                        __ATOMIC_SEQ_CST));                         \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 /* QUIRK: NOP is XCHG rAX, rAX; it does not clear bits 63:32. */
@@ -50,7 +50,7 @@ EACH_WIDTH(XCHG_FORMS_V, XCHG)
         REG##bits##_SET(insn->rm, result);                                                         \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(form_m)                                                                                   \
+    EXEC_MEMORY(form_m)                                                                            \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const uint##bits##_t b = REG##bits(insn->reg);                                             \
@@ -60,7 +60,7 @@ EACH_WIDTH(XCHG_FORMS_V, XCHG)
         while (unlikely(!host_commit##bits(insn, at, &a, result)));                                \
         flags_add(cpu, a, b, result, bits);                                                        \
         REG##bits##_SET(insn->reg, a);                                                             \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define XADD_FORMS_V(bits, op) XADD_FORMS(XADD_EvGv_r##bits, XADD_EvGv_m##bits, bits)
@@ -80,7 +80,7 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
             REG##bits##_SET(RAX, old);                                                             \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(form_m)                                                                                   \
+    EXEC_MEMORY(form_m)                                                                            \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const uint##bits##_t expected = REG##bits(RAX);                                            \
@@ -91,7 +91,7 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
         flags_subtract(cpu, expected, old, (uint##bits##_t)(expected - old), bits);                \
         if (old != expected)                                                                       \
             REG##bits##_SET(RAX, old);                                                             \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define CMPXCHG_FORMS_V(bits, op) CMPXCHG_FORMS(CMPXCHG_EvGv_r##bits, CMPXCHG_EvGv_m##bits, bits)
@@ -105,7 +105,7 @@ static always_inline void flag_set_zf(struct cpu *cpu, bool value)
         flags_update_arithmetic(cpu, value ? F_ZF : 0, F_ZF);
 }
 
-EXEC(CMPXCHG8B_Mq_32)
+EXEC_MEMORY(CMPXCHG8B_Mq_32)
 {
     MODIFY_OPERAND(64, at);
     const uint64_t expected = (uint64_t)REG32(RDX) << 32 | REG32(RAX);
@@ -118,7 +118,7 @@ EXEC(CMPXCHG8B_Mq_32)
         REG32_SET(RAX, old);
         REG32_SET(RDX, old >> 32);
     }
-    mem_rmw_done(cpu);
+    MODIFY_DONE();
     return NEXT(insn);
 }
 

@@ -23,17 +23,15 @@
         return NEXT(insn);                                                                         \
     }
 #define BIT_MEMORY(handler, op, bits, offset, number)                                              \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        void *at = mem_rmw(cpu, insn->seg, offset, (bits) / 8);                                    \
-        if (unlikely(!at))                                                                         \
-            return exec_fault(cpu, insn);                                                          \
+        MODIFY(bits, at, insn->seg, offset);                                                       \
         const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & ((bits) - 1)));    \
         uint##bits##_t a = load_le##bits(at);                                                      \
         while (unlikely(!host_commit##bits(insn, at, &a, (uint##bits##_t)BIT_SET_##op)))           \
             ;                                                                                      \
         flag_set_cf(cpu, a & mask);                                                                \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define BIT_FORMS_V(bits, op)                                                                      \
@@ -52,10 +50,9 @@ EACH_WIDTH(BIT_FORMS_V, BTC)
         return NEXT(insn);                                                                         \
     }
 #define BT_MEMORY(handler, bits, offset, number)                                                   \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        uint##bits##_t a;                                                                          \
-        TRY(mem_load##bits(cpu, insn->seg, offset, &a));                                           \
+        LOAD(bits, a, insn->seg, offset);                                                          \
         flag_set_cf(cpu, a >> ((number) & ((bits) - 1)) & 1);                                      \
         return NEXT(insn);                                                                         \
     }
@@ -73,7 +70,7 @@ EACH_WIDTH(BT_FORMS_V, BT)
         scan_##op##bits(cpu, insn, REG##bits(insn->rm));                                           \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(op##_GvEv_m##bits)                                                                        \
+    EXEC_MEMORY(op##_GvEv_m##bits)                                                                 \
     {                                                                                              \
         LOAD_OPERAND(bits, operand);                                                               \
         scan_##op##bits(cpu, insn, operand);                                                       \
@@ -144,7 +141,7 @@ static uint32_t crc32c(uint32_t crc, uint64_t data, unsigned bytes)
         REG32_SET(insn->reg, crc32c(REG32(insn->reg), REG##bits(insn->rm), (bits) / 8));           \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(form_m)                                                                                   \
+    EXEC_MEMORY(form_m)                                                                            \
     {                                                                                              \
         LOAD_OPERAND(bits, data);                                                                  \
         REG32_SET(insn->reg, crc32c(REG32(insn->reg), data, (bits) / 8));                          \

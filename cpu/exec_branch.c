@@ -62,7 +62,7 @@ EACH_CONDITION(JCC_FORMS)
         REQUIRE_LEGAL(bits, target);                                                               \
         GO(target);                                                                                \
     }                                                                                              \
-    EXEC(JMP_Ev_m##bits)                                                                           \
+    EXEC_MEMORY(JMP_Ev_m##bits)                                                                    \
     {                                                                                              \
         LOAD_OPERAND(bits, target);                                                                \
         REQUIRE_LEGAL(bits, target);                                                               \
@@ -70,42 +70,38 @@ EACH_CONDITION(JCC_FORMS)
     }
 EACH_WIDTH(JUMP_FORMS, JMP)
 
+#define CALL(bits, target)                                                                         \
+    REQUIRE_LEGAL(bits, target);                                                                   \
+    PUSH(bits, insn_next_rip(cpu, insn));                                                          \
+    GO(target)
 #define CALL_FORMS(bits, op)                                                                       \
-    EXEC(CALL_Jz_##bits)                                                                           \
+    EXEC_MEMORY(CALL_Jz_##bits)                                                                    \
     {                                                                                              \
         const uint64_t target = RELATIVE_TARGET(bits);                                             \
-        REQUIRE_LEGAL(bits, target);                                                               \
-        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
-        GO(target);                                                                                \
+        CALL(bits, target);                                                                        \
     }                                                                                              \
-    EXEC(CALL_Ev_r##bits)                                                                          \
+    EXEC_MEMORY(CALL_Ev_r##bits)                                                                   \
     {                                                                                              \
         const uint64_t target = REG##bits(insn->rm);                                               \
-        REQUIRE_LEGAL(bits, target);                                                               \
-        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
-        GO(target);                                                                                \
+        CALL(bits, target);                                                                        \
     }                                                                                              \
-    EXEC(CALL_Ev_m##bits)                                                                          \
+    EXEC_MEMORY(CALL_Ev_m##bits)                                                                   \
     {                                                                                              \
         LOAD_OPERAND(bits, target);                                                                \
+        CALL(bits, target);                                                                        \
+    }                                                                                              \
+    EXEC_MEMORY(RET_##bits)                                                                        \
+    {                                                                                              \
+        PEEK(bits, target);                                                                        \
         REQUIRE_LEGAL(bits, target);                                                               \
-        TRY(push##bits(cpu, (uint##bits##_t)insn_next_rip(cpu, insn)));                            \
+        DROP(bits, (bits) / 8);                                                                    \
         GO(target);                                                                                \
     }                                                                                              \
-    EXEC(RET_##bits)                                                                               \
+    EXEC_MEMORY(RET_Iw_##bits)                                                                     \
     {                                                                                              \
-        uint##bits##_t target;                                                                     \
-        TRY(peek##bits(cpu, &target));                                                             \
+        PEEK(bits, target);                                                                        \
         REQUIRE_LEGAL(bits, target);                                                               \
-        stack_drop(cpu, (bits) / 8);                                                               \
-        GO(target);                                                                                \
-    }                                                                                              \
-    EXEC(RET_Iw_##bits)                                                                            \
-    {                                                                                              \
-        uint##bits##_t target;                                                                     \
-        TRY(peek##bits(cpu, &target));                                                             \
-        REQUIRE_LEGAL(bits, target);                                                               \
-        stack_drop(cpu, (bits) / 8 + (uint16_t)insn->imm);                                         \
+        DROP(bits, (bits) / 8 + (uint16_t)insn->imm);                                              \
         GO(target);                                                                                \
     }
 EACH_WIDTH(CALL_FORMS, CALL)

@@ -9,26 +9,83 @@
 
 #define EACH_WIDTH(FORM, ...) FORM(16, __VA_ARGS__) FORM(32, __VA_ARGS__) FORM(64, __VA_ARGS__)
 
-/* Declares `value`, the ModRM operand in memory; leaves the handler on a fault. */
-#define LOAD_OPERAND(bits, value)                                                                  \
+/* A handler with a memory operand.  Its body is compiled twice: exec_name goes on only as long as
+ * the shadow answers, so that it needs no stack frame and saves no register; at the first access
+ * that the shadow does not allow, it starts over as slow_name.  Therefore nothing may be changed
+ * before the last access.
+ */
+#define EXEC_MEMORY(name)                                                                          \
+    static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow); \
+    static cold_path int slow_##name(struct cpu *cpu, const struct insn *insn)                     \
+    {                                                                                              \
+        return body_##name(cpu, insn, NULL);                                                       \
+    }                                                                                              \
+    EXEC(name)                                                                                     \
+    {                                                                                              \
+        return body_##name(cpu, insn, slow_##name);                                                \
+    }                                                                                              \
+    static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow)
+
+/* In the body of EXEC_MEMORY: declares `value`, loaded from (seg, offset) … */
+#define LOAD(bits, value, seg, offset)                                                             \
     uint##bits##_t value;                                                                          \
-    TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value))
+    do {                                                                                           \
+        const uint64_t load_offset = (offset);                                                     \
+        const void *host = mem_fast(cpu, seg, load_offset, (bits) / 8, false);                     \
+        if (likely(host != NULL)) {                                                                \
+            value = load_le##bits(host);                                                           \
+        } else {                                                                                   \
+            if (slow)                                                                              \
+                return slow(cpu, insn);                                                            \
+            if (mem_load_slow(cpu, seg, load_offset, (bits) / 8))                                  \
+                return exec_fault(cpu, insn);                                                      \
+            value = (uint##bits##_t)cpu->load_value;                                               \
+        }                                                                                          \
+    } while (0)
 
-#define STORE_OPERAND(bits, value)                                                                 \
-    TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn), value))
+/* … stores `value` … */
+#define STORE(bits, value, seg, offset)                                                            \
+    do {                                                                                           \
+        const uint64_t store_offset = (offset);                                                    \
+        void *host = mem_fast(cpu, seg, store_offset, (bits) / 8, true);                           \
+        if (likely(host != NULL)) {                                                                \
+            store_le##bits(host, value);                                                           \
+        } else {                                                                                   \
+            if (slow)                                                                              \
+                return slow(cpu, insn);                                                            \
+            TRY(mem_store_slow(cpu, seg, store_offset, (bits) / 8, value));                        \
+        }                                                                                          \
+    } while (0)
 
-/* Declares `at`, where the ModRM operand in memory is to be modified. */
-#define MODIFY_OPERAND(bits, at)                                                                   \
-    void *at = mem_rmw(cpu, insn->seg, insn_address(cpu, insn), (bits) / 8);                       \
-    if (unlikely(!at))                                                                             \
-        return exec_fault(cpu, insn)
+/* … declares `at`, where an operand is to be modified; DONE() afterwards. */
+#define MODIFY(bits, at, seg, offset)                                                              \
+    void *at;                                                                                      \
+    do {                                                                                           \
+        const uint64_t modify_offset = (offset);                                                   \
+        at = mem_fast(cpu, seg, modify_offset, (bits) / 8, true);                                  \
+        if (unlikely(!at)) {                                                                       \
+            if (slow)                                                                              \
+                return slow(cpu, insn);                                                            \
+            at = mem_rmw_slow(cpu, seg, modify_offset, (bits) / 8);                                \
+            if (!at)                                                                               \
+                return exec_fault(cpu, insn);                                                      \
+        }                                                                                          \
+    } while (0)
+#define MODIFY_DONE()                                                                              \
+    do {                                                                                           \
+        if (!slow)                                                                                 \
+            mem_rmw_done(cpu);                                                                     \
+    } while (0)
 
-/* host_loadN, and
- *
- * host_commitN: stores `value` where *old was read.  Under LOCK another vCPU may have been there in
+/* The same with the ModRM operand. */
+#define LOAD_OPERAND(bits, value) LOAD(bits, value, insn->seg, insn_address(cpu, insn))
+#define STORE_OPERAND(bits, value) STORE(bits, value, insn->seg, insn_address(cpu, insn))
+#define MODIFY_OPERAND(bits, at) MODIFY(bits, at, insn->seg, insn_address(cpu, insn))
+
+/* host_commitN: stores `value` where *old was read.  Under LOCK another vCPU may have been there in
  * between; then nothing is stored, *old is what is there now, and the answer is false:
  *
- *     uint32_t a = host_load32(at), result;
+ *     uint32_t a = load_le32(at), result;
  *     do
  *         result = a + b;
  *     while (!host_commit32(insn, at, &a, result));

@@ -11,31 +11,30 @@
         return NEXT(insn);                                                                         \
     }
 #define MOV_LOAD(handler, bits)                                                                    \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
         REG##bits##_SET(insn->reg, value);                                                         \
         return NEXT(insn);                                                                         \
     }
 #define MOV_STORE(handler, bits, source)                                                           \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         STORE_OPERAND(bits, (uint##bits##_t)(source));                                             \
         return NEXT(insn);                                                                         \
     }
 /* The offset of a moffs operand is the immediate, as wide as an address. */
 #define MOV_LOAD_OFFSET(handler, bits)                                                             \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        uint##bits##_t value;                                                                      \
-        TRY(mem_load##bits(cpu, insn->seg, insn->imm & address_mask(insn), &value));               \
+        LOAD(bits, value, insn->seg, insn->imm & address_mask(insn));                              \
         REG##bits##_SET(RAX, value);                                                               \
         return NEXT(insn);                                                                         \
     }
 #define MOV_STORE_OFFSET(handler, bits)                                                            \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        TRY(mem_store##bits(cpu, insn->seg, insn->imm & address_mask(insn), REG##bits(RAX)));      \
+        STORE(bits, REG##bits(RAX), insn->seg, insn->imm & address_mask(insn));                    \
         return NEXT(insn);                                                                         \
     }
 
@@ -63,7 +62,7 @@ MOV_STORE(MOV_EbIb_m, 8, insn->imm)
 /* --- with extension: `type` is the source's */
 #define EXTEND_FORMS(bits, op, type, source_bits)                                                  \
     MOV_REGISTER(op##_r##bits, bits, insn->reg, (type)REG##source_bits(insn->rm))                  \
-    EXEC(op##_m##bits)                                                                             \
+    EXEC_MEMORY(op##_m##bits)                                                                      \
     {                                                                                              \
         LOAD_OPERAND(source_bits, value);                                                          \
         REG##bits##_SET(insn->reg, (type)value);                                                   \
@@ -82,7 +81,7 @@ EACH_WIDTH(LEA_FORM, LEA)
 
 /* --- byte order */
 #define MOVBE_FORMS(bits, op)                                                                      \
-    EXEC(MOVBE_GvMv_##bits)                                                                        \
+    EXEC_MEMORY(MOVBE_GvMv_##bits)                                                                 \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
         REG##bits##_SET(insn->reg, __builtin_bswap##bits(value));                                  \
@@ -99,11 +98,9 @@ MOV_REGISTER(BSWAP_Zv_64, 64, insn->reg, __builtin_bswap64(REG64(insn->reg)))
 MOV_STORE(MOVNTI_MyGy_32, 32, REG32(insn->reg))
 MOV_STORE(MOVNTI_MyGy_64, 64, REG64(insn->reg))
 
-EXEC(XLAT)
+EXEC_MEMORY(XLAT)
 {
-    uint8_t value;
-    uint64_t offset = (cpu->regs[RBX] + REG8(0)) & address_mask(insn);
-    TRY(mem_load8(cpu, insn->seg, offset, &value));
+    LOAD(8, value, insn->seg, (cpu->regs[RBX] + REG8(0)) & address_mask(insn));
     REG8_SET(0, value);
     return NEXT(insn);
 }
@@ -124,7 +121,7 @@ MOV_REGISTER(CWD_64, 64, RDX, (uint64_t)((int64_t)REG64(RAX) >> 63))
         REG##bits##_SET(insn->reg, CONDITION_##cc ? from : to);                                    \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(CMOV##cc##_GvEv_m##bits)                                                                  \
+    EXEC_MEMORY(CMOV##cc##_GvEv_m##bits)                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, from);                                                                  \
         uint##bits##_t to = REG##bits(insn->reg);                                                  \

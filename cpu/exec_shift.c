@@ -103,14 +103,14 @@ SHIFT_DEFINE(64)
         return NEXT(insn);                                                                         \
     }
 #define SHIFT_MEMORY(handler, op, bits, counted)                                                   \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
         const uint##bits##_t a = load_le##bits(at);                                                \
         if (likely(count != 0))                                                                    \
             store_le##bits(at, value_##op##bits(cpu, a, count));                                   \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define SHIFT_FORMS_V(bits, name, op)                                                              \
@@ -185,14 +185,14 @@ static always_inline uint16_t value_SHRD16(struct cpu *cpu, uint16_t a, uint16_t
         REG##bits##_SET(insn->rm, likely(count != 0) ? value_##op##bits(cpu, a, b, count) : a);    \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(form##_m##bits)                                                                           \
+    EXEC_MEMORY(form##_m##bits)                                                                    \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
         const uint##bits##_t a = load_le##bits(at), b = REG##bits(insn->reg);                      \
         if (likely(count != 0))                                                                    \
             store_le##bits(at, value_##op##bits(cpu, a, b, count));                                \
-        mem_rmw_done(cpu);                                                                         \
+        MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
 #define SHIFT_DOUBLE_FORMS(bits, op)                                                               \

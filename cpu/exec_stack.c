@@ -5,9 +5,9 @@
 #include "cpu/exec_stack.h"
 
 #define PUSH_FORM(handler, bits, source)                                                           \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        TRY(push##bits(cpu, (uint##bits##_t)(source)));                                            \
+        PUSH(bits, source);                                                                        \
         return NEXT(insn);                                                                         \
     }
 #define PUSH_FORMS(bits, op)                                                                       \
@@ -15,10 +15,10 @@
     PUSH_FORM(PUSH_Iz_##bits, bits, insn->imm)                                                     \
     PUSH_FORM(PUSH_sIb_##bits, bits, insn->imm)                                                    \
     PUSH_FORM(PUSH_Ev_r##bits, bits, REG##bits(insn->rm))                                          \
-    EXEC(PUSH_Ev_m##bits)                                                                          \
+    EXEC_MEMORY(PUSH_Ev_m##bits)                                                                   \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
-        TRY(push##bits(cpu, value));                                                               \
+        PUSH(bits, value);                                                                         \
         return NEXT(insn);                                                                         \
     }
 EACH_WIDTH(PUSH_FORMS, PUSH)
@@ -26,11 +26,10 @@ EACH_WIDTH(PUSH_FORMS, PUSH)
 /* POP into (E)SP: the value popped wins over the increment.  A memory operand that (E)SP addresses
  * is addressed after the increment. */
 #define POP_FORM(handler, bits, number)                                                            \
-    EXEC(handler)                                                                                  \
+    EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        uint##bits##_t value;                                                                      \
-        TRY(peek##bits(cpu, &value));                                                              \
-        stack_drop(cpu, (bits) / 8);                                                               \
+        PEEK(bits, value);                                                                         \
+        DROP(bits, (bits) / 8);                                                                    \
         REG##bits##_SET(number, value);                                                            \
         return NEXT(insn);                                                                         \
     }
@@ -39,10 +38,10 @@ EACH_WIDTH(PUSH_FORMS, PUSH)
     POP_FORM(POP_Ev_r##bits, bits, insn->rm)                                                       \
     EXEC(POP_Ev_m##bits)                                                                           \
     {                                                                                              \
-        uint##bits##_t value;                                                                      \
-        TRY(peek##bits(cpu, &value));                                                              \
         const uint64_t before = cpu->regs[RSP];                                                    \
-        stack_drop(cpu, (bits) / 8);                                                               \
+        uint##bits##_t value;                                                                      \
+        TRY(mem_load##bits(cpu, STACK_SEG_##bits, before & STACK_MASK_##bits, &value));            \
+        DROP(bits, (bits) / 8);                                                                    \
         if (unlikely(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn), value))) {           \
             cpu->regs[RSP] = before;                                                               \
             return exec_fault(cpu, insn);                                                          \
