@@ -56,10 +56,17 @@ void monitor_run_line(struct monitor *monitor, char *line, FILE *out)
         call.format = slash + 1;
     }
     const struct monitor_command *command = find_command(name);
-    if (!command || (slash && !command->has_format)) {
-        fprintf(out, "no command '%s%s%s'; help lists them\n", name, slash ? "/" : "",
-                slash ? call.format : "");
+    if (!command || (call.format && !command->has_format)) {
+        fprintf(out, "no command '%s%s%s'; help lists them\n", name, call.format ? "/" : "",
+                call.format ? call.format : "");
         return;
+    }
+    if (command->has_format && !call.format && *call.arguments == '/') {
+        char *format = arguments + strspn(arguments, " \t") + 1;
+        char *end = format + strcspn(format, " \t");
+        call.arguments = trim(*end ? end + 1 : end);
+        *end = '\0';
+        call.format = format;
     }
     if (command->holds_cpus)
         machine_hold_cpus(monitor->machine);
