@@ -291,7 +291,7 @@ static void take_command(struct ps2_keyboard *keyboard, uint8_t command)
         reply(keyboard, 0x83);
         return;
     case ENABLE:
-        ps2_output_clear(PS2_OUTPUT(keyboard));
+        state->first = state->count = 0; /* what was typed before */
         state->enabled = 1;
         break;
     case DISABLE:
