@@ -221,8 +221,7 @@ static void pieces_write(const struct region *region, uint64_t offset, unsigned 
         uint64_t part = low_bytes(value >> 8 * done, piece.used);
         if (piece.used != piece.size) {
             uint64_t hole = low_bytes(~UINT64_C(0), piece.used) << 8 * piece.skip;
-            part = (region_read(region, piece.offset, piece.size) & ~hole) |
-                   part << 8 * piece.skip;
+            part = (region_read(region, piece.offset, piece.size) & ~hole) | part << 8 * piece.skip;
         }
         region_write(region, piece.offset, piece.size, part);
         done += piece.used;

@@ -26,16 +26,16 @@
 struct field {
     const char *name;
     uint32_t offset;
-    uint32_t count; /* elements */
+    uint32_t count;        /* elements */
     uint8_t element_bytes; /* 1, 2, 4, 8 */
     bool is_bool;          /* whatever is loaded becomes 0 or 1 */
 };
 
 /* Only integers (and arrays of them) can be saved; anything else does not compile. */
 #define SAVE_ELEMENT_BYTES(element)                                                                \
-    _Generic((element), bool: 1, uint8_t: 1, int8_t: 1, uint16_t: 2, int16_t: 2, uint32_t: 4,      \
-             int32_t: 4, uint64_t: 8, int64_t: 8)
-#define SAVE_IS_BOOL(element) _Generic((element), bool: true, default: false)
+    _Generic((element), bool : 1, uint8_t : 1, int8_t : 1, uint16_t : 2, int16_t : 2,              \
+             uint32_t : 4, int32_t : 4, uint64_t : 8, int64_t : 8)
+#define SAVE_IS_BOOL(element)     _Generic((element), bool : true, default : false)
 #define SAVE_MEMBER(type, member) (((type *)0)->member)
 #define SAVE_FIELD(type, member)                                                                   \
     {.name = #member,                                                                              \
@@ -54,7 +54,10 @@ struct field {
 #define SAVE_ASSERT_COMPLETE(type, LIST)                                                           \
     _Static_assert(0 LIST(SAVE_BYTES_OF, SAVE_BYTES_OF) == sizeof(type),                           \
                    #type ": a member is missing from its field list, or the struct has padding")
-#define SAVE_FIELDS(LIST) {LIST(SAVE_FIELD, SAVE_ARRAY)}
+#define SAVE_FIELDS(LIST)                                                                          \
+    {                                                                                              \
+        LIST(SAVE_FIELD, SAVE_ARRAY)                                                               \
+    }
 
 /* A growing buffer that sections are written to and read from. */
 struct save_buffer {

@@ -50,8 +50,8 @@ int device_load_all(struct device_list *list, struct save_buffer *buffer, struct
     }
     /* WHY: only when every state is in place, since deriving may drive another device's inputs. */
     for (struct device *device = list->first; device; device = device->next) {
-        int status = device->class->after_load ? device->class->after_load(device->object, error)
-                                               : 0;
+        int status =
+            device->class->after_load ? device->class->after_load(device->object, error) : 0;
         if (status < 0)
             return status;
     }

@@ -147,8 +147,8 @@ static size_t transfer(struct dma8237 *dma, unsigned channel, uint8_t *bytes, si
     return done * unit;
 }
 
-size_t dma8237_write_memory(struct dma8237 *dma, unsigned channel, const void *from,
-                            size_t length, bool *terminal)
+size_t dma8237_write_memory(struct dma8237 *dma, unsigned channel, const void *from, size_t length,
+                            bool *terminal)
 {
     return transfer(dma, channel, (uint8_t *)from, length, MODE_WRITE, terminal);
 }
@@ -225,8 +225,8 @@ static void chip_write(struct dma8237 *dma, unsigned chip, unsigned reg, uint8_t
         state->command[chip] = value;
         break;
     case REG_REQUEST:
-        state->software[chip] = value & 4 ? state->software[chip] | bit
-                                          : state->software[chip] & ~bit;
+        state->software[chip] =
+            value & 4 ? state->software[chip] | bit : state->software[chip] & ~bit;
         break;
     case REG_MASK:
         state->mask[chip] = value & 4 ? state->mask[chip] | bit : state->mask[chip] & ~bit;

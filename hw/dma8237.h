@@ -18,10 +18,10 @@ struct dma8237_state {
     uint16_t base_address[DMA_CHANNELS], base_count[DMA_CHANNELS];
     uint16_t address[DMA_CHANNELS], count[DMA_CHANNELS];
     uint8_t mode[DMA_CHANNELS];
-    uint8_t page[16];             /* ports 80h..8Fh as written */
-    uint8_t mask[DMA_CHIPS];      /* bit n: channel n is masked */
-    uint8_t software[DMA_CHIPS];  /* request register */
-    uint8_t terminal[DMA_CHIPS];  /* status: terminal count reached */
+    uint8_t page[16];            /* ports 80h..8Fh as written */
+    uint8_t mask[DMA_CHIPS];     /* bit n: channel n is masked */
+    uint8_t software[DMA_CHIPS]; /* request register */
+    uint8_t terminal[DMA_CHIPS]; /* status: terminal count reached */
     uint8_t command[DMA_CHIPS];
     uint8_t temporary[DMA_CHIPS];
     uint8_t high_byte[DMA_CHIPS]; /* the first/last flip-flop */
@@ -49,8 +49,8 @@ bool dma8237_request(struct dma8237 *dma, unsigned channel, int level);
 /* Moves up to `length` bytes from the device to memory (from memory to the device) as the channel
  * is programmed; fewer when it is not ready, has another direction, or reaches its terminal count,
  * which sets *terminal (may be NULL).  A verify transfer moves nothing but counts. */
-size_t dma8237_write_memory(struct dma8237 *dma, unsigned channel, const void *from,
-                            size_t length, bool *terminal);
+size_t dma8237_write_memory(struct dma8237 *dma, unsigned channel, const void *from, size_t length,
+                            bool *terminal);
 size_t dma8237_read_memory(struct dma8237 *dma, unsigned channel, void *to, size_t length,
                            bool *terminal);
 extern const struct device_class dma8237_class;

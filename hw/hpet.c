@@ -351,8 +351,9 @@ static int after_load(void *object, struct error *error)
     for (unsigned n = 0; n < HPET_TIMERS; n++)
         sane &= state->settled_ns[n] <= now && state->settled_ns[n] >= state->start_ns;
     if (!sane)
-        return error_set(error, EINVAL, "saved state: \"hpet\": the time is out of range; the file "
-                                        "is damaged");
+        return error_set(error, EINVAL,
+                         "saved state: \"hpet\": the time is out of range; the file "
+                         "is damaged");
     arm_all(hpet);
     return 0;
 }

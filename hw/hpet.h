@@ -19,7 +19,7 @@ enum { HPET_TIMERS = 3, HPET_TICK_NS = 10 };
 
 struct hpet_state {
     uint64_t config, interrupt_status;
-    uint64_t counter;    /* main counter: its value while it stands, at `start_ns` while it runs */
+    uint64_t counter; /* main counter: its value while it stands, at `start_ns` while it runs */
     int64_t start_ns;
     uint64_t timer_config[HPET_TIMERS], comparator[HPET_TIMERS], period[HPET_TIMERS];
     int64_t settled_ns[HPET_TIMERS]; /* matches up to this time have been seen */
@@ -31,7 +31,7 @@ struct hpet {
     struct hpet_state state;
     struct clock *clock;
     struct timer timers[HPET_TIMERS];
-    struct irq_line irqs; /* number is filled in: IOAPIC inputs 0..23 */
+    struct irq_line irqs;      /* number is filled in: IOAPIC inputs 0..23 */
     struct irq_line legacy[2]; /* IRQ0 and IRQ8 */
     struct region region;
 };

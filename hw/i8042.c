@@ -73,8 +73,7 @@ static void update_irqs(struct i8042 *controller)
 {
     const struct i8042_state *state = &controller->state;
     bool full = state->status & STATUS_FULL, mouse = state->status & STATUS_MOUSE;
-    irq_set(&controller->keyboard_irq,
-            full && !mouse && state->command_byte & BYTE_KEYBOARD_IRQ);
+    irq_set(&controller->keyboard_irq, full && !mouse && state->command_byte & BYTE_KEYBOARD_IRQ);
     irq_set(&controller->mouse_irq, full && mouse && state->command_byte & BYTE_MOUSE_IRQ);
 }
 
@@ -191,8 +190,8 @@ static void set_command_byte(struct i8042 *controller, uint8_t value)
 {
     struct i8042_state *state = &controller->state;
     state->command_byte = value;
-    state->status = value & BYTE_SYSTEM ? state->status | STATUS_SYSTEM
-                                        : state->status & ~STATUS_SYSTEM;
+    state->status =
+        value & BYTE_SYSTEM ? state->status | STATUS_SYSTEM : state->status & ~STATUS_SYSTEM;
     refill(controller);
 }
 
@@ -242,8 +241,8 @@ static void take_command(struct i8042 *controller, uint8_t command)
     struct i8042_state *state = &controller->state;
     switch (command) {
     case READ_RAM ... READ_RAM + RAM_BYTES - 1:
-        answer(controller, command == READ_RAM ? state->command_byte : state->ram[command - READ_RAM],
-               0);
+        answer(controller,
+               command == READ_RAM ? state->command_byte : state->ram[command - READ_RAM], 0);
         break;
     case WRITE_RAM ... WRITE_RAM + RAM_BYTES - 1:
     case WRITE_OUTPUT_PORT:
@@ -348,8 +347,7 @@ void i8042_attach(struct i8042 *controller, struct bus *ports, struct clock *clo
                   struct irq_line keyboard_irq, struct irq_line mouse_irq,
                   const struct i8042_ops *ops)
 {
-    *controller = (struct i8042){
-        .keyboard_irq = keyboard_irq, .mouse_irq = mouse_irq, .ops = *ops};
+    *controller = (struct i8042){.keyboard_irq = keyboard_irq, .mouse_irq = mouse_irq, .ops = *ops};
     controller->state.command_byte = BYTE_INITIAL;
     ps2_keyboard_attach(&controller->keyboard, clock, data_ready, controller);
     ps2_mouse_attach(&controller->mouse, data_ready, controller);

@@ -70,8 +70,8 @@ enum {
 };
 
 static const uint32_t lvt_writable[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff,   [LVT_THERMAL] = 0x107ff, [LVT_COUNTER] = 0x107ff,
-    [LVT_LINT0] = 0x1a7ff,   [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
+    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_COUNTER] = 0x107ff,
+    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
 };
 
 /* --- 256-bit sets of vectors */
@@ -224,8 +224,8 @@ static void request_by_level(struct lapic *lapic, unsigned entry)
 {
     uint32_t lvt = lapic->state.lvt[entry];
     if (!(lvt & LVT_LEVEL) || lvt & (LVT_MASKED | LVT_REMOTE_IRR) ||
-        (lvt >> LVT_MODE_SHIFT & 7) != APIC_FIXED ||
-        !lapic->state.lint_levels[entry - LVT_LINT0] || !is_software_enabled(lapic))
+        (lvt >> LVT_MODE_SHIFT & 7) != APIC_FIXED || !lapic->state.lint_levels[entry - LVT_LINT0] ||
+        !is_software_enabled(lapic))
         return;
     lapic->state.lvt[entry] |= LVT_REMOTE_IRR;
     lapic_local_event(lapic, entry);
@@ -620,8 +620,8 @@ void lapic_init_reset(struct lapic *lapic)
 static void reset(void *object, enum reset_kind kind)
 {
     struct lapic *lapic = object;
-    lapic->state.base = LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE |
-                        (lapic->hardware_id == 0 ? LAPIC_BASE_BSP : 0);
+    lapic->state.base =
+        LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE | (lapic->hardware_id == 0 ? LAPIC_BASE_BSP : 0);
     lapic->state.id = lapic->hardware_id;
     reset_registers(lapic);
     lapic->state.lint_levels[0] = lapic->state.lint_levels[1] = 0;
@@ -637,8 +637,9 @@ static int after_load(void *object, struct error *error)
     if (state->timer_start_ns > now || state->timer_settled_ns > now ||
         state->timer_settled_ns < 0 || state->timer_deadline_ns < 0 ||
         state->timer_start_ns < -(INT64_C(1) << 40))
-        return error_set(error, EINVAL, "saved state: \"lapic\": the timer is out of range; the "
-                                        "file is damaged");
+        return error_set(error, EINVAL,
+                         "saved state: \"lapic\": the timer is out of range; the "
+                         "file is damaged");
     state->timer_divide &= 0x0b;
     lapic->cpu.set_intr(lapic->cpu.opaque, state->intr != 0);
     lapic_timer_arm(lapic);

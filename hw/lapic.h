@@ -16,22 +16,14 @@
 #include "hw/device.h"
 
 #define LAPIC_BASE_DEFAULT UINT64_C(0xfee00000)
-#define LAPIC_BASE_BSP BIT(8)
-#define LAPIC_BASE_X2APIC BIT(10)
-#define LAPIC_BASE_ENABLE BIT(11)
-#define LAPIC_BUS_HZ 1000000000 /* the timer's input clock */
+#define LAPIC_BASE_BSP     BIT(8)
+#define LAPIC_BASE_X2APIC  BIT(10)
+#define LAPIC_BASE_ENABLE  BIT(11)
+#define LAPIC_BUS_HZ       1000000000 /* the timer's input clock */
 
 enum { LAPIC_MAX = 32 };
 
-enum {
-    LVT_TIMER,
-    LVT_THERMAL,
-    LVT_COUNTER,
-    LVT_LINT0,
-    LVT_LINT1,
-    LVT_ERROR,
-    LVT_COUNT
-};
+enum { LVT_TIMER, LVT_THERMAL, LVT_COUNTER, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 /* Delivery modes of LVT entries, the ICR, redirection entries and messages. */
 enum {
@@ -55,7 +47,7 @@ struct lapic_cpu {
 };
 
 struct lapic_state {
-    uint64_t base; /* IA32_APIC_BASE */
+    uint64_t base;             /* IA32_APIC_BASE */
     int64_t timer_start_ns;    /* when the timer began to count down from its initial count */
     int64_t timer_deadline_ns; /* TSC-deadline mode; CLOCK_NEVER: not armed */
     int64_t timer_settled_ns;  /* events up to this time have been delivered */
@@ -133,7 +125,8 @@ void lapic_set_cr8(struct lapic *lapic, uint8_t value);
  * TSC-deadline mode. 0 disarms. */
 void lapic_set_tsc_deadline(struct lapic *lapic, uint64_t tsc, int64_t deadline_ns);
 uint64_t lapic_tsc_deadline(const struct lapic *lapic); /* 0 once it has fired */
-/* What the INIT pin of the processor does to it: as after a reset, but for the APIC id and IA32_APIC_BASE (SDM 3A 10.4.7.3).
+/* What the INIT pin of the processor does to it: as after a reset, but for the APIC id and
+ * IA32_APIC_BASE (SDM 3A 10.4.7.3).
  */
 void lapic_init_reset(struct lapic *lapic);
 

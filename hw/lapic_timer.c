@@ -101,8 +101,8 @@ void lapic_timer_set_divide(struct lapic *lapic, uint32_t value)
     uint32_t current = lapic_timer_current(lapic);
     state->timer_divide = value & DIVIDE_BITS;
     if (current)
-        state->timer_start_ns =
-            state->timer_settled_ns - (period_ns(lapic) - ((int64_t)current << divide_shift(lapic)));
+        state->timer_start_ns = state->timer_settled_ns -
+                                (period_ns(lapic) - ((int64_t)current << divide_shift(lapic)));
     lapic_timer_arm(lapic);
 }
 

@@ -111,8 +111,7 @@ static bool overlaps(unsigned offset, unsigned size, unsigned first, unsigned by
     return offset < first + bytes && first < offset + size;
 }
 
-void pci_config_write(struct pci_function *function, unsigned offset, unsigned size,
-                      uint32_t value)
+void pci_config_write(struct pci_function *function, unsigned offset, unsigned size, uint32_t value)
 {
     for (unsigned i = 0; i < size; i++) {
         unsigned at = (offset + i) % PCI_CONFIG_BYTES;
@@ -134,8 +133,7 @@ static struct pci_function *addressed(const struct pci_bus *pci)
 {
     uint32_t address = pci->state.address;
     unsigned bus_number = address >> 16 & 0xff;
-    return address & ADDRESS_ENABLE && bus_number == 0 ? pci->functions[address >> 8 & 0xff]
-                                                       : NULL;
+    return address & ADDRESS_ENABLE && bus_number == 0 ? pci->functions[address >> 8 & 0xff] : NULL;
 }
 
 static uint64_t data_read(void *opaque, uint64_t offset, unsigned size)
@@ -212,8 +210,9 @@ void pci_function_init(struct pci_function *function, const char *name, uint16_t
     *function = (struct pci_function){.name = name};
     pci_set_config(function, PCI_VENDOR_ID, 2, vendor, 0);
     pci_set_config(function, PCI_DEVICE_ID, 2, device, 0);
-    pci_set_config(function, PCI_COMMAND, 2, 0, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE |
-                                                    PCI_COMMAND_PARITY | PCI_COMMAND_SERR);
+    pci_set_config(function, PCI_COMMAND, 2, 0,
+                   PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE | PCI_COMMAND_PARITY |
+                       PCI_COMMAND_SERR);
     pci_set_config(function, PCI_REVISION, 1, revision, 0);
     pci_set_config(function, PCI_CLASS, 2, class, 0);
     pci_set_config(function, PCI_CACHE_LINE, 1, 0, 0xff);
@@ -238,9 +237,7 @@ void pci_set_bar(struct pci_function *function, unsigned index, enum pci_bar_kin
                  uint32_t length, struct region *region)
 {
     BUG_ON(index >= PCI_BARS || !length || length & (length - 1) || region->length > length);
-    uint32_t bits = kind == PCI_BAR_IO         ? BAR_IS_IO
-                    : kind == PCI_BAR_PREFETCH ? BAR_PREFETCH
-                                               : 0;
+    uint32_t bits = kind == PCI_BAR_IO ? BAR_IS_IO : kind == PCI_BAR_PREFETCH ? BAR_PREFETCH : 0;
     uint32_t writable = ~(length - 1);
     function->bars[index] = (struct pci_bar){.kind = kind, .length = length, .region = region};
     if (index == PCI_ROM_BAR) {

@@ -72,7 +72,7 @@ struct pci_function {
     struct pci_function_state state;
     const char *name;
     struct pci_bus *bus;
-    uint8_t devfn; /* device << 3 | function */
+    uint8_t devfn;                       /* device << 3 | function */
     uint8_t initial[PCI_CONFIG_BYTES];   /* what a reset gives */
     uint8_t writable[PCI_CONFIG_BYTES];  /* bits that the guest sets and clears */
     uint8_t clearable[PCI_CONFIG_BYTES]; /* bits that the guest clears by writing 1 */

@@ -16,25 +16,25 @@
 enum { PIC_MASTER, PIC_SLAVE, PIC_CHIPS };
 
 struct pic_state {
-    uint8_t lines[PIC_CHIPS];       /* levels of the inputs */
-    uint8_t requests[PIC_CHIPS];    /* IRR */
-    uint8_t in_service[PIC_CHIPS];  /* ISR */
-    uint8_t mask[PIC_CHIPS];        /* IMR */
-    uint8_t level[PIC_CHIPS];       /* ELCR: 1 is level-triggered */
-    uint8_t all_level[PIC_CHIPS];   /* ICW1.LTIM */
-    uint8_t lowest[PIC_CHIPS];      /* the input of lowest priority */
-    uint8_t vector[PIC_CHIPS];      /* ICW2 */
-    uint8_t cascade[PIC_CHIPS];     /* ICW3 */
-    uint8_t expect[PIC_CHIPS];      /* the ICW that the next write to port 1 is; 0: OCW1 */
-    uint8_t single[PIC_CHIPS];      /* ICW1.SNGL */
+    uint8_t lines[PIC_CHIPS];      /* levels of the inputs */
+    uint8_t requests[PIC_CHIPS];   /* IRR */
+    uint8_t in_service[PIC_CHIPS]; /* ISR */
+    uint8_t mask[PIC_CHIPS];       /* IMR */
+    uint8_t level[PIC_CHIPS];      /* ELCR: 1 is level-triggered */
+    uint8_t all_level[PIC_CHIPS];  /* ICW1.LTIM */
+    uint8_t lowest[PIC_CHIPS];     /* the input of lowest priority */
+    uint8_t vector[PIC_CHIPS];     /* ICW2 */
+    uint8_t cascade[PIC_CHIPS];    /* ICW3 */
+    uint8_t expect[PIC_CHIPS];     /* the ICW that the next write to port 1 is; 0: OCW1 */
+    uint8_t single[PIC_CHIPS];     /* ICW1.SNGL */
     uint8_t needs_icw4[PIC_CHIPS];
     uint8_t auto_eoi[PIC_CHIPS];
     uint8_t nested[PIC_CHIPS];      /* special fully nested mode */
     uint8_t rotate_auto[PIC_CHIPS]; /* rotate on automatic EOI */
     uint8_t special_mask[PIC_CHIPS];
-    uint8_t read_isr[PIC_CHIPS];    /* port 0 reads ISR, not IRR */
-    uint8_t poll[PIC_CHIPS];        /* the next read is a poll */
-    uint8_t intr;                   /* what the output shows */
+    uint8_t read_isr[PIC_CHIPS]; /* port 0 reads ISR, not IRR */
+    uint8_t poll[PIC_CHIPS];     /* the next read is a poll */
+    uint8_t intr;                /* what the output shows */
 };
 
 struct pic {

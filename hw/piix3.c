@@ -132,8 +132,7 @@ void piix3_attach(struct piix3 *bridge, struct pci_bus *pci, struct isa_irqs *ir
     pci_function_attach(function, pci, 1, 0);
 
     for (int pirq = 0; pirq < PCI_PIRQS; pirq++)
-        pci->pirqs[pirq] =
-            (struct irq_line){.set = set_pirq, .opaque = bridge, .number = pirq};
+        pci->pirqs[pirq] = (struct irq_line){.set = set_pirq, .opaque = bridge, .number = pirq};
     pci->reset_control_read = reset_control_read;
     pci->reset_control_write = reset_control_write;
     pci->reset_control_opaque = bridge;

@@ -20,7 +20,8 @@ struct piix3_state {
 /* Upward calls of the board logic; each may be NULL. */
 struct piix3_ops {
     void (*reset)(void *opaque, bool hard); /* hard: all devices; else only the processors (INIT) */
-    void (*a20)(void *opaque, bool enabled); /* port 92h bit 1; the board combines it with the 8042 */
+    void (*a20)(void *opaque,
+                bool enabled); /* port 92h bit 1; the board combines it with the 8042 */
     void *opaque;
 };
 

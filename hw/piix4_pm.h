@@ -1,13 +1,13 @@
 /* 82371AB (PIIX4) function 3 at 00:01.3: ACPI power management, its timer, SMI command port, SMBus.
  *
- * The power-management registers are where the firmware puts PMBASE (600h on this board), GPE0 where
- * its tables say (AFE0h), the SMI command port at B2h and B3h.
- * LIMIT: there is no system management mode: APMC_EN reads as set, which tells the firmware that its
- * handler is in place; ACPI enable and disable are done here.
- * SLP_TYP, as the tables of the board must give it: 0 and 2 power the machine off (S5, S4).
- * LIMIT: no suspend to RAM; no device is on the SMBus: every transaction ends in a device error.
- * INV-1: `sci` is high exactly while SCI_EN is set and an enabled status bit is set.
- * Source: Intel 82371AB datasheet chapter 7; ACPI specification 2.0 §4.7.3.
+ * The power-management registers are where the firmware puts PMBASE (600h on this board), GPE0
+ * where its tables say (AFE0h), the SMI command port at B2h and B3h. LIMIT: there is no system
+ * management mode: APMC_EN reads as set, which tells the firmware that its handler is in place;
+ * ACPI enable and disable are done here. SLP_TYP, as the tables of the board must give it: 0 and 2
+ * power the machine off (S5, S4). LIMIT: no suspend to RAM; no device is on the SMBus: every
+ * transaction ends in a device error. INV-1: `sci` is high exactly while SCI_EN is set and an
+ * enabled status bit is set. Source: Intel 82371AB datasheet chapter 7; ACPI specification 2.0
+ * §4.7.3.
  */
 #ifndef HW_PIIX4_PM_H
 #define HW_PIIX4_PM_H

@@ -27,7 +27,7 @@ enum {
     RW_LOW = 1,
     RW_HIGH = 2,
     RW_BOTH = 3,
-    READ_BACK = 3,        /* as counter number of a control word */
+    READ_BACK = 3, /* as counter number of a control word */
     READ_BACK_NO_COUNT = 0x20,
     READ_BACK_NO_STATUS = 0x10,
     STATUS_OUT = 0x80,
@@ -90,8 +90,8 @@ static void settle(struct pit *pit, unsigned n, int64_t now)
     struct pit_state *state = &pit->state;
     if (!state->next[n] || now < state->change[n])
         return;
-    bool at_half = counter_mode(pit, n) == 3 &&
-                   (state->change[n] - state->start[n]) % state->count[n] != 0;
+    bool at_half =
+        counter_mode(pit, n) == 3 && (state->change[n] - state->start[n]) % state->count[n] != 0;
     state->start[n] = state->change[n] - (at_half ? high_half(state->next[n]) : 0);
     state->count[n] = state->next[n];
     state->next[n] = 0;
@@ -282,8 +282,8 @@ static void latch_status(struct pit *pit, unsigned n, int64_t now)
     if (state->status_latched[n])
         return;
     bool null = state->next[n] || !state->count[n] || now < state->start[n];
-    state->status[n] = state->control[n] | (output(pit, n, now) ? STATUS_OUT : 0) |
-                       (null ? STATUS_NULL : 0);
+    state->status[n] =
+        state->control[n] | (output(pit, n, now) ? STATUS_OUT : 0) | (null ? STATUS_NULL : 0);
     state->status_latched[n] = 1;
 }
 
@@ -447,8 +447,9 @@ static int after_load(void *object, struct error *error)
             state->start[n] > now + 65536 || state->held[n] < -1 || state->held[n] > now + 65536 ||
             (state->next[n] && !state->count[n] && is_periodic(counter_mode(pit, n))) ||
             state->change[n] < 0)
-            return error_set(error, EINVAL, "saved state: \"pit\": counter %u is out of range; "
-                                            "the file is damaged",
+            return error_set(error, EINVAL,
+                             "saved state: \"pit\": counter %u is out of range; "
+                             "the file is damaged",
                              n);
     }
     arm(pit, now);

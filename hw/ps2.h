@@ -30,20 +30,20 @@ enum { PS2_QUEUE_BYTES = 256, PS2_REPLY_BYTES = 8 };
 
 /* Bytes on their way to the host: replies to commands go before what the user did. */
 struct ps2_keyboard_state {
-    int64_t repeat_ns;        /* when the held key repeats; CLOCK_NEVER: none is held */
+    int64_t repeat_ns; /* when the held key repeats; CLOCK_NEVER: none is held */
     uint8_t queue[PS2_QUEUE_BYTES];
-    uint16_t first, count;    /* of the queue */
+    uint16_t first, count; /* of the queue */
     uint8_t replies[PS2_REPLY_BYTES];
     uint8_t reply_count;
-    uint8_t command;          /* waits for its parameter; 0: none */
-    uint8_t enabled;          /* scanning */
-    uint8_t set;              /* scan code set 1, 2 or 3 */
+    uint8_t command; /* waits for its parameter; 0: none */
+    uint8_t enabled; /* scanning */
+    uint8_t set;     /* scan code set 1, 2 or 3 */
     uint8_t leds;
-    uint8_t rate;             /* typematic rate and delay, as F3h sets it */
-    uint8_t last_sent;        /* for "resend" */
+    uint8_t rate;      /* typematic rate and delay, as F3h sets it */
+    uint8_t last_sent; /* for "resend" */
     uint8_t repeat_key;
     uint8_t down[PS2_KEYS_MAX]; /* 1: held */
-    uint8_t types[256];       /* set 3, by scan code: what the key sends besides its make code */
+    uint8_t types[256];         /* set 3, by scan code: what the key sends besides its make code */
     uint8_t pad[4];
 };
 
@@ -57,16 +57,16 @@ struct ps2_keyboard {
 };
 
 struct ps2_mouse_state {
-    int32_t dx, dy, dz;       /* movement not yet reported */
+    int32_t dx, dy, dz; /* movement not yet reported */
     uint8_t queue[PS2_QUEUE_BYTES];
-    uint16_t first, count;    /* of the queue */
+    uint16_t first, count; /* of the queue */
     uint8_t replies[PS2_REPLY_BYTES];
     uint8_t reply_count;
-    uint8_t command;          /* waits for its parameter; 0: none */
+    uint8_t command; /* waits for its parameter; 0: none */
     uint8_t reporting, remote, wrap, double_scale;
     uint8_t resolution, rate;
-    uint8_t id;               /* 0 plain, 3 with wheel, 4 with five buttons */
-    uint8_t knock[3];         /* the last sample rates: what turns on the IntelliMouse extensions */
+    uint8_t id;       /* 0 plain, 3 with wheel, 4 with five buttons */
+    uint8_t knock[3]; /* the last sample rates: what turns on the IntelliMouse extensions */
     uint8_t buttons, reported_buttons;
     uint8_t last_sent;
     uint8_t pad[1];

@@ -108,8 +108,8 @@ static void put_print(struct ps2_keyboard *keyboard, bool make)
         put_code(keyboard, 0, 0x84, make);
         return;
     }
-    bool plain = !is_down(keyboard, KEY_CTRL, KEY_CTRL_R) &&
-                 !is_down(keyboard, KEY_SHIFT, KEY_SHIFT_R);
+    bool plain =
+        !is_down(keyboard, KEY_CTRL, KEY_CTRL_R) && !is_down(keyboard, KEY_SHIFT, KEY_SHIFT_R);
     if (plain && make)
         put_code(keyboard, 0xe0, 0x12, true);
     put_code(keyboard, 0xe0, 0x7c, make);

@@ -8,7 +8,8 @@ enum {
     PS2_ACK = 0xfa,
     PS2_RESEND = 0xfe,
     PS2_SELF_TEST_PASSED = 0xaa,
-    PS2_QUEUE_MARGIN = 16, /* what the user does is dropped whole when less room than this is left */
+    PS2_QUEUE_MARGIN =
+        16, /* what the user does is dropped whole when less room than this is left */
 };
 
 struct ps2_output {

@@ -161,8 +161,8 @@ static void adopt_time(struct rtc *rtc, int64_t now)
     uint8_t century = cmos[RTC_CENTURY];
     int64_t year = ((century >> 4) * 10 + (century & 15)) * 100 + (int)decode(rtc, cmos[YEAR]);
     unsigned month = decode(rtc, cmos[MONTH]);
-    int64_t days = days_from_date(year, month >= 1 && month <= 12 ? month : 1,
-                                  (int)decode(rtc, cmos[DAY]));
+    int64_t days =
+        days_from_date(year, month >= 1 && month <= 12 ? month : 1, (int)decode(rtc, cmos[DAY]));
     int64_t seconds = days * SECONDS_A_DAY + decode_hours(rtc, cmos[HOURS]) * 3600 +
                       decode(rtc, cmos[MINUTES]) * 60 + decode(rtc, cmos[SECONDS]);
     rtc->state.seconds += seconds - seconds_at(rtc, now);
@@ -186,8 +186,8 @@ static int64_t next_periodic(const struct rtc *rtc, int64_t after)
         return CLOCK_NEVER;
     __int128 gone = (__int128)(after - phase) * CRYSTAL_HZ / NS_PER_SECOND;
     int64_t event = (int64_t)(gone / ticks) + 1;
-    return phase + (int64_t)(((__int128)event * ticks * NS_PER_SECOND + CRYSTAL_HZ - 1) /
-                             CRYSTAL_HZ);
+    return phase +
+           (int64_t)(((__int128)event * ticks * NS_PER_SECOND + CRYSTAL_HZ - 1) / CRYSTAL_HZ);
 }
 
 static int64_t next_update(const struct rtc *rtc, int64_t after)
@@ -413,8 +413,9 @@ static int after_load(void *object, struct error *error)
     int64_t now = clock_now_ns(rtc->clock);
     if (state->seconds > far || state->seconds < -far || state->flags_ns > now ||
         state->flags_ns < 0 || state->phase_ns > now || state->phase_ns < -NS_PER_SECOND)
-        return error_set(error, EINVAL, "saved state: \"rtc\": the time is out of range; the file "
-                                        "is damaged");
+        return error_set(error, EINVAL,
+                         "saved state: \"rtc\": the time is out of range; the file "
+                         "is damaged");
     state->index %= RTC_CMOS_BYTES;
     state->irq_level = state->irq_level != 0;
     update_irq(rtc);

@@ -18,9 +18,9 @@
 enum { RTC_CMOS_BYTES = 128, RTC_CENTURY = 0x32 };
 
 struct rtc_state {
-    int64_t seconds;  /* date and time at `phase_ns`, in seconds since 1970 */
-    int64_t phase_ns; /* virtual time at which a second (and the divider chain) began */
-    int64_t flags_ns; /* the flags of register C are current up to this time */
+    int64_t seconds;              /* date and time at `phase_ns`, in seconds since 1970 */
+    int64_t phase_ns;             /* virtual time at which a second (and the divider chain) began */
+    int64_t flags_ns;             /* the flags of register C are current up to this time */
     uint8_t cmos[RTC_CMOS_BYTES]; /* 0..9: as last read or written; the truth while stopped */
     uint8_t index;
     uint8_t irq_level;

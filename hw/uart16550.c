@@ -132,8 +132,8 @@ static void start_timeout(struct uart16550 *uart)
         return;
     }
     uint32_t divisor = state->divisor ? state->divisor : 65536;
-    state->timeout_ns = clock_now_ns(uart->clock) +
-                        4 * CHARACTER_BITS * NS_PER_SECOND / BASE_BAUD * divisor;
+    state->timeout_ns =
+        clock_now_ns(uart->clock) + 4 * CHARACTER_BITS * NS_PER_SECOND / BASE_BAUD * divisor;
     timer_arm(&uart->timeout, state->timeout_ns);
 }
 
@@ -406,8 +406,8 @@ static int after_load(void *object, struct error *error)
     return 0;
 }
 
-void uart16550_attach(struct uart16550 *uart, struct bus *ports, uint16_t base,
-                      struct clock *clock, struct irq_line irq, struct chardev *chardev)
+void uart16550_attach(struct uart16550 *uart, struct bus *ports, uint16_t base, struct clock *clock,
+                      struct irq_line irq, struct chardev *chardev)
 {
     *uart = (struct uart16550){
         .chardev = chardev, .clock = clock, .irq = irq, .state.timeout_ns = CLOCK_NEVER};

@@ -39,8 +39,8 @@ struct uart16550 {
 };
 
 /* Eight ports from `base`; `chardev` NULL: nothing connected. */
-void uart16550_attach(struct uart16550 *uart, struct bus *ports, uint16_t base,
-                      struct clock *clock, struct irq_line irq, struct chardev *chardev);
+void uart16550_attach(struct uart16550 *uart, struct bus *ports, uint16_t base, struct clock *clock,
+                      struct irq_line irq, struct chardev *chardev);
 extern const struct device_class uart16550_class;
 
 #endif

@@ -143,8 +143,8 @@ static inline void rig_check_round_trip(const struct device_class *class, void *
     free(list.first);
 }
 
-/* Whatever a file says, loading it and then using the device must be harmless: random bytes in place
- * of the state. */
+/* Whatever a file says, loading it and then using the device must be harmless: random bytes in
+ * place of the state. */
 static inline void rig_load_noise(const struct device_class *class, void *object, unsigned *seed)
 {
     uint8_t *state = (uint8_t *)object + class->state_offset;

@@ -1,4 +1,5 @@
-/* base/bus: which region sees an access, in which pieces, against a model that goes byte by byte. */
+/* base/bus: which region sees an access, in which pieces, against a model that goes byte by byte.
+ */
 #include "base/bus.h"
 
 #include "base/bits.h"

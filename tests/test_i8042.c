@@ -238,6 +238,7 @@ Test(keyboard, every_key_has_its_codes)
 Test(keyboard, set_1_codes_of_the_first_rows)
 {
     /* Set 1 numbers the keys of the old keyboard in their order. */
+    /* clang-format off */
     static const enum ps2_key order[] = {
         KEY_ESC, KEY_1, KEY_2, KEY_3, KEY_4, KEY_5, KEY_6, KEY_7, KEY_8, KEY_9, KEY_0, KEY_MINUS,
         KEY_EQUAL, KEY_BACKSPACE, KEY_TAB, KEY_Q, KEY_W, KEY_E, KEY_R, KEY_T, KEY_Y, KEY_U, KEY_I,
@@ -249,6 +250,7 @@ Test(keyboard, set_1_codes_of_the_first_rows)
         KEY_SCROLL_LOCK, KEY_KP_7, KEY_KP_8, KEY_KP_9, KEY_KP_SUBTRACT, KEY_KP_4, KEY_KP_5,
         KEY_KP_6, KEY_KP_ADD, KEY_KP_1, KEY_KP_2, KEY_KP_3, KEY_KP_0, KEY_KP_DECIMAL,
     };
+    /* clang-format on */
     set_up();
     for (unsigned i = 0; i < ARRAY_LENGTH(order); i++) {
         i8042_key(&controller, order[i], true);

@@ -56,13 +56,18 @@ static void attach_card(unsigned n, unsigned device, uint8_t pin)
 {
     struct pci_function *function = &card[n].function;
     pci_function_init(function, "card", 0x1234, (uint16_t)(0x1110 + n), 0x0200, 1);
-    card[n].ports = (struct region){
-        .name = "ports", .length = 16, .read = card_read, .write = card_write, .opaque = (void *)0x10};
-    card[n].memory = (struct region){
-        .name = "memory", .length = 4096, .read = card_read, .write = card_write,
-        .opaque = (void *)0x20};
-    card[n].rom = (struct region){.name = "rom", .length = 2048, .read = card_read,
-                                  .opaque = (void *)0x30};
+    card[n].ports = (struct region){.name = "ports",
+                                    .length = 16,
+                                    .read = card_read,
+                                    .write = card_write,
+                                    .opaque = (void *)0x10};
+    card[n].memory = (struct region){.name = "memory",
+                                     .length = 4096,
+                                     .read = card_read,
+                                     .write = card_write,
+                                     .opaque = (void *)0x20};
+    card[n].rom =
+        (struct region){.name = "rom", .length = 2048, .read = card_read, .opaque = (void *)0x30};
     pci_set_bar(function, 0, PCI_BAR_IO, 16, &card[n].ports);
     pci_set_bar(function, 1, PCI_BAR_MEMORY, 4096, &card[n].memory);
     pci_set_bar(function, PCI_ROM_BAR, PCI_BAR_MEMORY, 2048, &card[n].rom);
@@ -81,8 +86,7 @@ static void set_up(void)
     isa_irqs_attach(&irqs, rig_line(&rig, 0), (struct irq_line){0});
     pci_bus_attach(&pci, &rig.ports, &rig.memory, &physmem);
     i440fx_attach(&bridge, &pci, &physmem);
-    piix3_attach(&piix3, &pci, &irqs,
-                 &(struct piix3_ops){.reset = board_reset, .a20 = board_a20});
+    piix3_attach(&piix3, &pci, &irqs, &(struct piix3_ops){.reset = board_reset, .a20 = board_a20});
     attach_card(0, 3, 1);
     attach_card(1, 4, 1);
     attach_card(2, 7, 1); /* shares PIRQ with device 3 */
@@ -105,8 +109,7 @@ static void tear_down(void)
 
 static void address(unsigned device, unsigned function, unsigned offset)
 {
-    bus_write(&rig.ports, 0xcf8, 4,
-              0x80000000u | device << 11 | function << 8 | (offset & ~3u));
+    bus_write(&rig.ports, 0xcf8, 4, 0x80000000u | device << 11 | function << 8 | (offset & ~3u));
 }
 
 static uint32_t config_in(unsigned device, unsigned offset, unsigned size)

@@ -56,7 +56,8 @@ Test(save, mismatches_are_named_and_change_nothing)
 
     cr_assert_eq(save_read(&buffer, "lamp", 1, relay_fields, RELAY_COUNT, &state, &error), -EINVAL);
     cr_assert(strstr(error.text, "lamp"));
-    cr_assert_eq(save_read(&buffer, "relay", 2, relay_fields, RELAY_COUNT, &state, &error), -EINVAL);
+    cr_assert_eq(save_read(&buffer, "relay", 2, relay_fields, RELAY_COUNT, &state, &error),
+                 -EINVAL);
     cr_assert(strstr(error.text, "version"));
     cr_assert_eq(save_read(&buffer, "relay", 1, relay_fields, RELAY_COUNT - 1, &state, &error),
                  -EINVAL);
