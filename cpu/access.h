@@ -21,18 +21,25 @@ must_check bool mem_store_slow(struct cpu *cpu, unsigned seg, uint64_t offset, u
 void *mem_rmw_slow(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size);
 void mem_rmw_commit(struct cpu *cpu);
 
-/* Host address of the access if the shadow allows it at once, else NULL. */
+/* Host address of the access if the shadow allows it at once, else NULL.  A segment known to be flat
+ * when this is compiled costs nothing. */
 static always_inline void *mem_fast(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size,
                                     bool write)
 {
+    const bool flat =
+        __builtin_constant_p(seg) && (seg == SEG_FLAT || seg == SEG_FLAT_STACK);
     const struct segment *segment = &cpu->segs[seg];
-    uint64_t linear = (segment->base + offset) & cpu->linear_mask;
+    uint64_t linear = flat ? offset : (segment->base + offset) & cpu->linear_mask;
     struct shadow_entry *entry =
         &cpu->view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
     uint64_t end = write ? segment->write_end : segment->read_end;
     uint64_t tag = write ? entry->write_tag : entry->read_tag;
-    if (likely(offset + size <= end && ((linear + (size - 1)) & PAGE_MASK) == tag))
-        return (void *)(entry->addend + linear);
+    if (likely((flat || offset + size <= end) && ((linear + (size - 1)) & PAGE_MASK) == tag)) {
+        void *host = (void *)(entry->addend + linear);
+        if (!host)
+            __builtin_unreachable();
+        return host;
+    }
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "cpu/block.h"
 #include "cpu/decode.h"
 #include "cpu/exec.h"
+#include "cpu/exec_special.h"
 
 #include <stdlib.h>
 
@@ -362,6 +363,7 @@ static struct block *block_decode(struct cpu *cpu, uint64_t rip, uint64_t linear
                             .bytes = (uint16_t)bytes};
     memcpy(block->insns, insns, count * sizeof *insns);
     block->insns[count] = (struct insn){.exec = exec_continue, .offset = (uint16_t)bytes};
+    exec_specialise(block->insns, count);
     cache_add(cpu, block);
     cpu->count.blocks_decoded++;
     /* What came from a device, or hung on bytes that it does not hold, runs once. */

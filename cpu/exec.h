@@ -103,9 +103,8 @@ static always_inline uint64_t insn_address(const struct cpu *cpu, const struct i
                       (uint64_t)(int64_t)insn->disp;
     if (unlikely(insn->rip))
         offset += insn_next_rip(cpu, insn);
-    if (likely(insn->address == SIZE_64))
-        return offset;
-    return insn->address == SIZE_32 ? (uint32_t)offset : (uint16_t)offset;
+    static const uint64_t masks[] = {0, UINT16_MAX, UINT32_MAX, UINT64_MAX};
+    return offset & masks[insn->address];
 }
 
 /* --- privilege (the interpreter's and the translator's checks are one) */

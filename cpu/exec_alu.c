@@ -44,7 +44,7 @@
         return NEXT(insn);                                                                         \
     }
 #define TO_REGISTER_FROM_MEMORY(handler, op, bits)                                                 \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         LOAD_OPERAND(bits, b);                                                                     \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
@@ -56,7 +56,7 @@
     }
 /* --- the destination is memory */
 #define TO_MEMORY(handler, op, bits, source)                                                       \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
@@ -79,7 +79,7 @@
         return NEXT(insn);                                                                         \
     }
 #define COMPARE_MEMORY(handler, op, bits, second)                                                  \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         LOAD_OPERAND(bits, a);                                                                     \
         const uint##bits##_t b = (uint##bits##_t)(second);                                         \
@@ -88,7 +88,7 @@
         return NEXT(insn);                                                                         \
     }
 #define COMPARE_WITH_MEMORY(handler, op, bits)                                                     \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         LOAD_OPERAND(bits, b);                                                                     \
         const uint##bits##_t a = REG##bits(insn->reg);                                             \
@@ -199,7 +199,7 @@ static always_inline void keep_cf(struct cpu *cpu, uint64_t carries_before)
         return NEXT(insn);                                                                         \
     }
 #define UNARY_MEMORY(handler, op, bits)                                                            \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         uint##bits##_t a = load_le##bits(at), result;                                              \

@@ -14,7 +14,7 @@
         return NEXT(insn);                                                                         \
     }
 #define XCHG_MEMORY(handler, bits)                                                                 \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         REG##bits##_SET(insn->reg, __atomic_exchange_n((uint##bits##_t *)at, REG##bits(insn->reg), \
@@ -50,7 +50,7 @@ EACH_WIDTH(XCHG_FORMS_V, XCHG)
         REG##bits##_SET(insn->rm, result);                                                         \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(form_m)                                                                            \
+    EXEC_OPERAND(form_m)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const uint##bits##_t b = REG##bits(insn->reg);                                             \
@@ -80,7 +80,7 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
             REG##bits##_SET(RAX, old);                                                             \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(form_m)                                                                            \
+    EXEC_OPERAND(form_m)                                                                           \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const uint##bits##_t expected = REG##bits(RAX);                                            \
@@ -105,7 +105,7 @@ static always_inline void flag_set_zf(struct cpu *cpu, bool value)
         flags_update_arithmetic(cpu, value ? F_ZF : 0, F_ZF);
 }
 
-EXEC_MEMORY(CMPXCHG8B_Mq_32)
+EXEC_OPERAND(CMPXCHG8B_Mq_32)
 {
     MODIFY_OPERAND(64, at);
     const uint64_t expected = (uint64_t)REG32(RDX) << 32 | REG32(RAX);

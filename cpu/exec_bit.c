@@ -9,7 +9,7 @@
 
 /* A bit number in a register is signed and reaches beyond the operand, in steps of its size. */
 #define BIT_ADDRESS(bits)                                                                          \
-    ((insn_address(cpu, insn) +                                                                    \
+    ((OPERAND_ADDRESS +                                                                            \
       (uint64_t)((int64_t)(int##bits##_t)REG##bits(insn->reg) >> 3 & -((bits) / 8))) &             \
      address_mask(insn))
 
@@ -23,9 +23,9 @@
         return NEXT(insn);                                                                         \
     }
 #define BIT_MEMORY(handler, op, bits, offset, number)                                              \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
-        MODIFY(bits, at, insn->seg, offset);                                                       \
+        MODIFY(bits, at, OPERAND_SEG, offset);                                                     \
         const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & ((bits) - 1)));    \
         uint##bits##_t a = load_le##bits(at);                                                      \
         while (unlikely(!host_commit##bits(insn, at, &a, (uint##bits##_t)BIT_SET_##op)))           \
@@ -38,7 +38,7 @@
     BIT_REGISTER(op##_EvGv_r##bits, op, bits, cpu->regs[insn->reg])                                \
     BIT_MEMORY(op##_EvGv_m##bits, op, bits, BIT_ADDRESS(bits), cpu->regs[insn->reg])               \
     BIT_REGISTER(op##_EvIb_r##bits, op, bits, insn->imm)                                           \
-    BIT_MEMORY(op##_EvIb_m##bits, op, bits, insn_address(cpu, insn), insn->imm)
+    BIT_MEMORY(op##_EvIb_m##bits, op, bits, OPERAND_ADDRESS, insn->imm)
 EACH_WIDTH(BIT_FORMS_V, BTS)
 EACH_WIDTH(BIT_FORMS_V, BTR)
 EACH_WIDTH(BIT_FORMS_V, BTC)
@@ -50,9 +50,9 @@ EACH_WIDTH(BIT_FORMS_V, BTC)
         return NEXT(insn);                                                                         \
     }
 #define BT_MEMORY(handler, bits, offset, number)                                                   \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
-        LOAD(bits, a, insn->seg, offset);                                                          \
+        LOAD(bits, a, OPERAND_SEG, offset);                                                        \
         flag_set_cf(cpu, a >> ((number) & ((bits) - 1)) & 1);                                      \
         return NEXT(insn);                                                                         \
     }
@@ -60,7 +60,7 @@ EACH_WIDTH(BIT_FORMS_V, BTC)
     BT_REGISTER(BT_EvGv_r##bits, bits, cpu->regs[insn->reg])                                       \
     BT_MEMORY(BT_EvGv_m##bits, bits, BIT_ADDRESS(bits), cpu->regs[insn->reg])                      \
     BT_REGISTER(BT_EvIb_r##bits, bits, insn->imm)                                                  \
-    BT_MEMORY(BT_EvIb_m##bits, bits, insn_address(cpu, insn), insn->imm)
+    BT_MEMORY(BT_EvIb_m##bits, bits, OPERAND_ADDRESS, insn->imm)
 EACH_WIDTH(BT_FORMS_V, BT)
 
 /* --- scans and counts: each a function of the operand that sets flags and register */
@@ -70,7 +70,7 @@ EACH_WIDTH(BT_FORMS_V, BT)
         scan_##op##bits(cpu, insn, REG##bits(insn->rm));                                           \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(op##_GvEv_m##bits)                                                                 \
+    EXEC_OPERAND(op##_GvEv_m##bits)                                                                \
     {                                                                                              \
         LOAD_OPERAND(bits, operand);                                                               \
         scan_##op##bits(cpu, insn, operand);                                                       \
@@ -141,7 +141,7 @@ static uint32_t crc32c(uint32_t crc, uint64_t data, unsigned bytes)
         REG32_SET(insn->reg, crc32c(REG32(insn->reg), REG##bits(insn->rm), (bits) / 8));           \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(form_m)                                                                            \
+    EXEC_OPERAND(form_m)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, data);                                                                  \
         REG32_SET(insn->reg, crc32c(REG32(insn->reg), data, (bits) / 8));                          \

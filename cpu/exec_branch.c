@@ -62,7 +62,7 @@ EACH_CONDITION(JCC_FORMS)
         REQUIRE_LEGAL(bits, target);                                                               \
         GO(target);                                                                                \
     }                                                                                              \
-    EXEC_MEMORY(JMP_Ev_m##bits)                                                                    \
+    EXEC_OPERAND(JMP_Ev_m##bits)                                                                   \
     {                                                                                              \
         LOAD_OPERAND(bits, target);                                                                \
         REQUIRE_LEGAL(bits, target);                                                               \
@@ -85,7 +85,7 @@ EACH_WIDTH(JUMP_FORMS, JMP)
         const uint64_t target = REG##bits(insn->rm);                                               \
         CALL(bits, target);                                                                        \
     }                                                                                              \
-    EXEC_MEMORY(CALL_Ev_m##bits)                                                                   \
+    EXEC_OPERAND(CALL_Ev_m##bits)                                                                  \
     {                                                                                              \
         LOAD_OPERAND(bits, target);                                                                \
         CALL(bits, target);                                                                        \

@@ -9,10 +9,10 @@
 
 #define EACH_WIDTH(FORM, ...) FORM(16, __VA_ARGS__) FORM(32, __VA_ARGS__) FORM(64, __VA_ARGS__)
 
-/* A handler with a memory operand.  Its body is compiled twice: exec_name goes on only as long as
- * the shadow answers, so that it needs no stack frame and saves no register; at the first access
- * that the shadow does not allow, it starts over as slow_name.  Therefore nothing may be changed
- * before the last access.
+/* A handler that touches memory.  Its body is compiled more than once: exec_name goes on only as
+ * long as the shadow answers, so that it needs no stack frame and saves no register; at the first
+ * access that the shadow does not allow, it starts over as slow_name.  Therefore nothing may be
+ * changed before the last access.
  */
 #define EXEC_MEMORY(name)                                                                          \
     static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow); \
@@ -25,6 +25,35 @@
         return body_##name(cpu, insn, slow_##name);                                                \
     }                                                                                              \
     static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow)
+
+/* The same for a handler whose ModRM operand is in memory; flat_name is for an operand in a flat
+ * segment with a 64-bit address that is not RIP-relative (exec_special.c chooses it).
+ */
+#define EXEC_OPERAND(name)                                                                         \
+    static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow,  \
+                                         const bool flat);                                         \
+    static cold_path int slow_##name(struct cpu *cpu, const struct insn *insn)                     \
+    {                                                                                              \
+        return body_##name(cpu, insn, NULL, false);                                                \
+    }                                                                                              \
+    EXEC(name)                                                                                     \
+    {                                                                                              \
+        return body_##name(cpu, insn, slow_##name, false);                                         \
+    }                                                                                              \
+    exec_fn flat_##name;                                                                           \
+    int flat_##name(struct cpu *cpu, const struct insn *insn)                                      \
+    {                                                                                              \
+        return body_##name(cpu, insn, slow_##name, true);                                          \
+    }                                                                                              \
+    static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow,  \
+                                         const bool flat)
+
+/* insn_address() of such an operand. */
+static always_inline uint64_t insn_flat_address(const struct cpu *cpu, const struct insn *insn)
+{
+    return cpu->regs[insn->base] + (cpu->regs[insn->index] << insn->scale) +
+           (uint64_t)(int64_t)insn->disp;
+}
 
 /* In the body of EXEC_MEMORY: declares `value`, loaded from (seg, offset) … */
 #define LOAD(bits, value, seg, offset)                                                             \
@@ -77,10 +106,12 @@
             mem_rmw_done(cpu);                                                                     \
     } while (0)
 
-/* The same with the ModRM operand. */
-#define LOAD_OPERAND(bits, value) LOAD(bits, value, insn->seg, insn_address(cpu, insn))
-#define STORE_OPERAND(bits, value) STORE(bits, value, insn->seg, insn_address(cpu, insn))
-#define MODIFY_OPERAND(bits, at) MODIFY(bits, at, insn->seg, insn_address(cpu, insn))
+/* The same with the ModRM operand, in EXEC_OPERAND. */
+#define OPERAND_SEG (flat ? SEG_FLAT : insn->seg)
+#define OPERAND_ADDRESS (flat ? insn_flat_address(cpu, insn) : insn_address(cpu, insn))
+#define LOAD_OPERAND(bits, value) LOAD(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
+#define STORE_OPERAND(bits, value) STORE(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
+#define MODIFY_OPERAND(bits, at) MODIFY(bits, at, OPERAND_SEG, OPERAND_ADDRESS)
 
 /* host_commitN: stores `value` where *old was read.  Under LOCK another vCPU may have been there in
  * between; then nothing is stored, *old is what is there now, and the answer is false:

@@ -11,14 +11,14 @@
         return NEXT(insn);                                                                         \
     }
 #define MOV_LOAD(handler, bits)                                                                    \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
         REG##bits##_SET(insn->reg, value);                                                         \
         return NEXT(insn);                                                                         \
     }
 #define MOV_STORE(handler, bits, source)                                                           \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         STORE_OPERAND(bits, (uint##bits##_t)(source));                                             \
         return NEXT(insn);                                                                         \
@@ -62,7 +62,7 @@ MOV_STORE(MOV_EbIb_m, 8, insn->imm)
 /* --- with extension: `type` is the source's */
 #define EXTEND_FORMS(bits, op, type, source_bits)                                                  \
     MOV_REGISTER(op##_r##bits, bits, insn->reg, (type)REG##source_bits(insn->rm))                  \
-    EXEC_MEMORY(op##_m##bits)                                                                      \
+    EXEC_OPERAND(op##_m##bits)                                                                     \
     {                                                                                              \
         LOAD_OPERAND(source_bits, value);                                                          \
         REG##bits##_SET(insn->reg, (type)value);                                                   \
@@ -78,10 +78,21 @@ EXTEND_FORMS(64, MOVSXD_GvEd, int32_t, 32)
 
 #define LEA_FORM(bits, op) MOV_REGISTER(LEA_GvM_##bits, bits, insn->reg, insn_address(cpu, insn))
 EACH_WIDTH(LEA_FORM, LEA)
+exec_fn flat_LEA_GvM_32, flat_LEA_GvM_64;
+int flat_LEA_GvM_32(struct cpu *cpu, const struct insn *insn)
+{
+    REG32_SET(insn->reg, insn_flat_address(cpu, insn));
+    return NEXT(insn);
+}
+int flat_LEA_GvM_64(struct cpu *cpu, const struct insn *insn)
+{
+    REG64_SET(insn->reg, insn_flat_address(cpu, insn));
+    return NEXT(insn);
+}
 
 /* --- byte order */
 #define MOVBE_FORMS(bits, op)                                                                      \
-    EXEC_MEMORY(MOVBE_GvMv_##bits)                                                                 \
+    EXEC_OPERAND(MOVBE_GvMv_##bits)                                                                \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
         REG##bits##_SET(insn->reg, __builtin_bswap##bits(value));                                  \
@@ -121,7 +132,7 @@ MOV_REGISTER(CWD_64, 64, RDX, (uint64_t)((int64_t)REG64(RAX) >> 63))
         REG##bits##_SET(insn->reg, CONDITION_##cc ? from : to);                                    \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(CMOV##cc##_GvEv_m##bits)                                                           \
+    EXEC_OPERAND(CMOV##cc##_GvEv_m##bits)                                                          \
     {                                                                                              \
         LOAD_OPERAND(bits, from);                                                                  \
         uint##bits##_t to = REG##bits(insn->reg);                                                  \

@@ -95,7 +95,7 @@ static always_inline bool quick_IDIV64(struct cpu *cpu, uint64_t operand)
             RAISE(VECTOR_DE, 0);                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(form_m)                                                                            \
+    EXEC_OPERAND(form_m)                                                                           \
     {                                                                                              \
         LOAD_OPERAND(bits, operand);                                                               \
         if (unlikely(step(cpu, operand)))                                                          \
@@ -125,7 +125,7 @@ ACCUMULATOR_OP(IDIV, quick_IDIV64)
     {                                                                                              \
         SIGNED_PRODUCT(bits, REG##bits(insn->rm), second);                                         \
     }                                                                                              \
-    EXEC_MEMORY(form##_m##bits)                                                                    \
+    EXEC_OPERAND(form##_m##bits)                                                                   \
     {                                                                                              \
         LOAD_OPERAND(bits, operand);                                                               \
         SIGNED_PRODUCT(bits, operand, second);                                                     \

@@ -103,7 +103,7 @@ SHIFT_DEFINE(64)
         return NEXT(insn);                                                                         \
     }
 #define SHIFT_MEMORY(handler, op, bits, counted)                                                   \
-    EXEC_MEMORY(handler)                                                                           \
+    EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
@@ -185,7 +185,7 @@ static always_inline uint16_t value_SHRD16(struct cpu *cpu, uint16_t a, uint16_t
         REG##bits##_SET(insn->rm, likely(count != 0) ? value_##op##bits(cpu, a, b, count) : a);    \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC_MEMORY(form##_m##bits)                                                                    \
+    EXEC_OPERAND(form##_m##bits)                                                                   \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \

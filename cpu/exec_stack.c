@@ -15,7 +15,7 @@
     PUSH_FORM(PUSH_Iz_##bits, bits, insn->imm)                                                     \
     PUSH_FORM(PUSH_sIb_##bits, bits, insn->imm)                                                    \
     PUSH_FORM(PUSH_Ev_r##bits, bits, REG##bits(insn->rm))                                          \
-    EXEC_MEMORY(PUSH_Ev_m##bits)                                                                   \
+    EXEC_OPERAND(PUSH_Ev_m##bits)                                                                  \
     {                                                                                              \
         LOAD_OPERAND(bits, value);                                                                 \
         PUSH(bits, value);                                                                         \
@@ -36,16 +36,15 @@ EACH_WIDTH(PUSH_FORMS, PUSH)
 #define POP_FORMS(bits, op)                                                                        \
     POP_FORM(POP_Zv_##bits, bits, insn->reg)                                                       \
     POP_FORM(POP_Ev_r##bits, bits, insn->rm)                                                       \
-    EXEC(POP_Ev_m##bits)                                                                           \
+    EXEC_OPERAND(POP_Ev_m##bits)                                                                   \
     {                                                                                              \
+        PEEK(bits, value);                                                                         \
         const uint64_t before = cpu->regs[RSP];                                                    \
-        uint##bits##_t value;                                                                      \
-        TRY(mem_load##bits(cpu, STACK_SEG_##bits, before & STACK_MASK_##bits, &value));            \
         DROP(bits, (bits) / 8);                                                                    \
-        if (unlikely(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn), value))) {           \
-            cpu->regs[RSP] = before;                                                               \
-            return exec_fault(cpu, insn);                                                          \
-        }                                                                                          \
+        const uint64_t offset = OPERAND_ADDRESS, after = cpu->regs[RSP];                           \
+        cpu->regs[RSP] = before;                                                                   \
+        STORE(bits, value, OPERAND_SEG, offset);                                                   \
+        cpu->regs[RSP] = after;                                                                    \
         return NEXT(insn);                                                                         \
     }
 EACH_WIDTH(POP_FORMS, POP)

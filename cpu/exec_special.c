@@ -1,0 +1,64 @@
+/* Chooses faster handlers for the instructions of a block: SEG_FLAT and a 64-bit address make
+ * flat_… of exec_… (EXEC_OPERAND).
+ *
+ * INV-1: only rows of opcodes_int.def are exchanged, and only their own handler.
+ */
+#include "cpu/exec_special.h"
+
+#include "cpu/exec.h"
+
+
+/* --- the handlers: those of all rows with a ModRM operand in either form, and some of M_MEM rows */
+#define DECLARE_S_RM(id) exec_fn flat_##id##_m;
+#define DECLARE_S_VRM(id) exec_fn flat_##id##_m16, flat_##id##_m32, flat_##id##_m64;
+#define DECLARE_S_V(id)
+#define DECLARE_S_ZV(id)
+#define DECLARE_S_Y(id)
+#define DECLARE_S_ONE(id)
+#define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, op1, op2, op3, reads, writes,    \
+           undefined, feature, privilege, attributes, policy_register, policy_memory, shape,       \
+           section)                                                                                \
+    DECLARE_##shape(id)
+#include "cpu/opcodes_int.def"
+#undef OP
+exec_fn flat_LEA_GvM_32, flat_LEA_GvM_64, flat_MOVNTI_MyGy_32, flat_MOVNTI_MyGy_64,
+    flat_MOVBE_GvMv_16, flat_MOVBE_GvMv_32, flat_MOVBE_GvMv_64, flat_MOVBE_MvGv_16,
+    flat_MOVBE_MvGv_32, flat_MOVBE_MvGv_64, flat_CMPXCHG8B_Mq_32;
+
+/* By row and operand size. */
+#define FLAT_S_RM(id)                                                                              \
+    [OP_##id] = {flat_##id##_m, flat_##id##_m, flat_##id##_m, flat_##id##_m},
+#define FLAT_S_VRM(id) [OP_##id] = {NULL, flat_##id##_m16, flat_##id##_m32, flat_##id##_m64},
+#define FLAT_S_V(id)
+#define FLAT_S_ZV(id)
+#define FLAT_S_Y(id)
+#define FLAT_S_ONE(id)
+static exec_fn *const flat_exec[OPCODE_COUNT][4] = {
+#define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, op1, op2, op3, reads, writes,    \
+           undefined, feature, privilege, attributes, policy_register, policy_memory, shape,       \
+           section)                                                                                \
+    FLAT_##shape(id)
+#include "cpu/opcodes_int.def"
+#undef OP
+    [OP_LEA_GvM] = {NULL, NULL, flat_LEA_GvM_32, flat_LEA_GvM_64},
+    [OP_MOVNTI_MyGy] = {NULL, NULL, flat_MOVNTI_MyGy_32, flat_MOVNTI_MyGy_64},
+    [OP_MOVBE_GvMv] = {NULL, flat_MOVBE_GvMv_16, flat_MOVBE_GvMv_32, flat_MOVBE_GvMv_64},
+    [OP_MOVBE_MvGv] = {NULL, flat_MOVBE_MvGv_16, flat_MOVBE_MvGv_32, flat_MOVBE_MvGv_64},
+    [OP_CMPXCHG8B_Mq] = {NULL, NULL, flat_CMPXCHG8B_Mq_32, NULL},
+};
+
+static bool is_flat(const struct insn *insn)
+{
+    return insn->memory && !insn->rip && insn->address == SIZE_64 &&
+           (insn->row == OP_LEA_GvM || insn->seg == SEG_FLAT || insn->seg == SEG_FLAT_STACK);
+}
+
+void exec_specialise(struct insn *insns, unsigned count)
+{
+    for (struct insn *insn = insns; insn < insns + count; insn++) {
+        bool is_general = insn->exec == opcode_exec[insn->row][insn->memory][insn->size];
+        exec_fn *flat = flat_exec[insn->row][insn->size];
+        if (is_general && is_flat(insn) && flat)
+            insn->exec = flat;
+    }
+}
