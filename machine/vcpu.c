@@ -158,6 +158,8 @@ static void *vcpu_thread(void *opaque)
     struct vcpu *vcpu = opaque;
     struct machine *machine = vcpu->machine;
     machine_lock(machine);
+    /* WHY: it may find the machine running, and then never passes vcpu_park(). */
+    vcpu->parked = false;
     while (!machine->ending) {
         if (vcpu_must_park(vcpu))
             vcpu_park(vcpu);
