@@ -379,6 +379,8 @@ void vga_attach(struct vga *vga, struct pci_bus *pci, unsigned device, struct cl
     vga->clock = clock;
     pci_function_init(&vga->function, "vga", VENDOR, DEVICE, CLASS_VGA, REVISION);
     pci_set_subsystem(&vga->function, 0x1af4, 0x1100);
+    /* WHY: without an I/O BAR, but firmware turns on the boot display's ports by this bit. */
+    vga->function.writable[PCI_COMMAND] |= PCI_COMMAND_IO;
     attach_ports(vga, pci->ports);
     attach_memory(vga, pci->memory);
     if (rom)
