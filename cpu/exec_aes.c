@@ -63,10 +63,10 @@ EXEC(SHA256RNDS2_VxWx_r)
     return NEXT(insn);
 }
 
-EXEC(SHA256RNDS2_VxWx_m)
+EXEC_MEMORY(SHA256RNDS2_VxWx_m)
 {
     __m128i source, result;
-    TRY(sse_load_a(cpu, insn, &source));
+    SSE_LOAD(a, source);
     SHA256_ASM(result, XMM(insn->reg), source);
     XMM(insn->reg) = result;
     return NEXT(insn);

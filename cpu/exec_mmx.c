@@ -7,18 +7,6 @@
  */
 #include "cpu/sse_env.h"
 
-/* Qd: only 32 bits of memory are read. */
-static always_inline must_check bool mmx_load_q(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
-{
-    return sse_load_q(cpu, insn, value);
-}
-static always_inline must_check bool mmx_load_d(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
-{
-    return sse_load_d(cpu, insn, value);
-}
-
 static always_inline uint64_t low_half(__m128i value)
 {
     return (uint64_t)_mm_cvtsi128_si64(value);
@@ -32,11 +20,11 @@ static always_inline uint64_t low_half(__m128i value)
         mmx_write(cpu, insn->reg, low_half(f(MMX_VECTOR(insn->reg), MMX_VECTOR(insn->rm))));       \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i source;                                                                            \
         MMX_BEGIN();                                                                               \
-        TRY(mmx_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         mmx_write(cpu, insn->reg, low_half(f(MMX_VECTOR(insn->reg), source)));                     \
         return NEXT(insn);                                                                         \
     }
@@ -168,11 +156,11 @@ SHIFT(PSLLQ, "psllq")
         mmx_write(cpu, insn->reg, f(MMX(insn->reg), MMX(insn->rm), (unsigned)insn->imm));          \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         uint64_t source;                                                                           \
         MMX_BEGIN();                                                                               \
-        TRY(mem_load64(cpu, insn->seg, insn_address(cpu, insn), &source));                         \
+        OPERAND_LOAD(64, source);                                                                  \
         mmx_write(cpu, insn->reg, f(MMX(insn->reg), source, (unsigned)insn->imm));                 \
         return NEXT(insn);                                                                         \
     }
@@ -206,11 +194,11 @@ EXEC(PINSRW_PqEw_r)
     return NEXT(insn);
 }
 
-EXEC(PINSRW_PqEw_m)
+EXEC_MEMORY(PINSRW_PqEw_m)
 {
     uint16_t word;
     MMX_BEGIN();
-    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &word));
+    OPERAND_LOAD(16, word);
     mmx_write(cpu, insn->reg, insert_word(MMX(insn->reg), word, (unsigned)insn->imm));
     return NEXT(insn);
 }
@@ -263,20 +251,19 @@ EXEC(MOVD_EyPq_r64)
 }
 
 #define LOAD(id, bits)                                                                             \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         uint##bits##_t value;                                                                      \
         MMX_BEGIN();                                                                               \
-        TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value));                      \
+        OPERAND_LOAD(bits, value);                                                                 \
         mmx_write(cpu, insn->reg, value);                                                          \
         return NEXT(insn);                                                                         \
     }
 #define STORE(id, bits)                                                                            \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         MMX_BEGIN();                                                                               \
-        TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn),                               \
-                            (uint##bits##_t)MMX(insn->reg)));                                      \
+        OPERAND_STORE(bits, MMX(insn->reg));                                                       \
         mmx_end(cpu);                                                                              \
         return NEXT(insn);                                                                         \
     }
@@ -342,7 +329,7 @@ EXEC(EMMS)
     {                                                                                              \
         __m128i result, source;                                                                    \
         MMX_BEGIN();                                                                               \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         SSE_RUN(CONVERT_ASM(op, result, source));                                                  \
         mmx_write(cpu, insn->reg, low_half(result));                                               \
         return NEXT(insn);                                                                         \
@@ -367,7 +354,7 @@ EXEC_FP(CVTPI2PS_VpsQq_r)
 EXEC_FP(CVTPI2PS_VpsQq_m)
 {
     __m128i result, source;
-    TRY(sse_load_q(cpu, insn, &source));
+    SSE_LOAD(q, source);
     SSE_RUN(CONVERT_ASM("cvtdq2ps", result, source));
     cpu->xmm[insn->reg].q[0] = low_half(result);
     return NEXT(insn);
@@ -383,10 +370,10 @@ EXEC(CVTPI2PD_VpdQq_r)
     return NEXT(insn);
 }
 
-EXEC(CVTPI2PD_VpdQq_m)
+EXEC_MEMORY(CVTPI2PD_VpdQq_m)
 {
     __m128i result, source;
-    TRY(sse_load_q(cpu, insn, &source));
+    SSE_LOAD(q, source);
     CONVERT_ASM("cvtdq2pd", result, source);
     XMM(insn->reg) = result;
     return NEXT(insn);

@@ -42,10 +42,10 @@ SSE_BINARY(PMOVZXDQ_VxWq, "pmovzxdq", q)
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i source, result;                                                                    \
-        TRY(sse_load_a(cpu, insn, &source));                                                       \
+        SSE_LOAD(a, source);                                                                       \
         BLEND_ASM(op, result, XMM(insn->reg), source);                                             \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -110,7 +110,7 @@ SSE_IMMEDIATE(PBLENDW_VxWxIb, blend_w, a)
     EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
-        TRY(sse_load_a(cpu, insn, &b));                                                            \
+        SSE_LOAD(a, b);                                                                            \
         SSE_RUN(DOT_ASM(op, result, a, b, mask_of((unsigned)insn->imm >> 4),                       \
                         mask_of((unsigned)insn->imm)));                                            \
         XMM(insn->reg) = result;                                                                   \
@@ -161,7 +161,7 @@ SSE_IMMEDIATE(MPSADBW_VxWxIb, sad_blocks, a)
     EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
-        TRY(sse_load_##load(cpu, insn, &b));                                                       \
+        SSE_LOAD(load, b);                                                                         \
         SSE_RUN(result = round_##id(a, b, (unsigned)insn->imm));                                   \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -185,10 +185,10 @@ EXEC(PTEST_VxWx_r)
     return NEXT(insn);
 }
 
-EXEC(PTEST_VxWx_m)
+EXEC_MEMORY(PTEST_VxWx_m)
 {
     __m128i source;
-    TRY(sse_load_a(cpu, insn, &source));
+    SSE_LOAD(a, source);
     flags_set_arithmetic(cpu, test_flags(XMM(insn->reg), source));
     return NEXT(insn);
 }
@@ -200,10 +200,9 @@ EXEC(PTEST_VxWx_m)
         set(insn->rm, cpu->xmm[insn->reg].element);                                                \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_##m)                                                                                 \
+    EXEC_MEMORY(id##_##m)                                                                          \
     {                                                                                              \
-        TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn),                               \
-                            cpu->xmm[insn->reg].element));                                         \
+        OPERAND_STORE(bits, cpu->xmm[insn->reg].element);                                          \
         return NEXT(insn);                                                                         \
     }
 EXTRACT(PEXTRB_EbVx, r, m, REG32_SET, 8, b[insn->imm & 15])
@@ -218,10 +217,10 @@ EXTRACT(EXTRACTPS_EdVx, r, m, REG32_SET, 32, d[insn->imm & 3])
         cpu->xmm[insn->reg].element = (uint##bits##_t)get(insn->rm);                               \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_##m)                                                                                 \
+    EXEC_MEMORY(id##_##m)                                                                          \
     {                                                                                              \
         uint##bits##_t value;                                                                      \
-        TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value));                      \
+        OPERAND_LOAD(bits, value);                                                                 \
         cpu->xmm[insn->reg].element = value;                                                       \
         return NEXT(insn);                                                                         \
     }
@@ -243,10 +242,10 @@ EXEC(INSERTPS_VpsWd_r)
     return NEXT(insn);
 }
 
-EXEC(INSERTPS_VpsWd_m)
+EXEC_MEMORY(INSERTPS_VpsWd_m)
 {
     uint32_t value;
-    TRY(mem_load32(cpu, insn->seg, insn_address(cpu, insn), &value));
+    OPERAND_LOAD(32, value);
     insert_ps(cpu, insn, value);
     return NEXT(insn);
 }

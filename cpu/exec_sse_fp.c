@@ -93,7 +93,7 @@ SSE_IMMEDIATE(SHUFPD_VpdWpdIb, shuffle_pd, a)
     EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i result, a = XMM(insn->reg), b;                                                     \
-        TRY(sse_load_##load(cpu, insn, &b));                                                       \
+        SSE_LOAD(load, b);                                                                         \
         SSE_RUN(result = compare_##load##_##id(a, b, (unsigned)insn->imm));                        \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -121,7 +121,7 @@ COMPARE(CMPSD_VsdWsdIb, "sd", q)
     {                                                                                              \
         bool zero, unordered, below;                                                               \
         __m128i source;                                                                            \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         SSE_RUN(FLAGS_ASM(op, XMM(insn->reg), source));                                            \
         flags_set_arithmetic(cpu,                                                                  \
                              (zero ? F_ZF : 0) | (unordered ? F_PF : 0) | (below ? F_CF : 0));     \
@@ -159,7 +159,7 @@ SSE_BINARY(CVTDQ2PD_VpdWq, "cvtdq2pd", q)
     {                                                                                              \
         __m128i result;                                                                            \
         uint##bits##_t source;                                                                     \
-        TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &source));                     \
+        OPERAND_LOAD(bits, source);                                                                \
         SSE_RUN(__asm__ volatile(op " %2, %0" : "=x"(result) : "0"(XMM(insn->reg)), "r"(source))); \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -182,7 +182,7 @@ FROM_INTEGER(CVTSI2SD_VsdEy, "cvtsi2sdq", 64)
     {                                                                                              \
         uint##bits##_t result;                                                                     \
         __m128i source;                                                                            \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         SSE_RUN(__asm__ volatile(op " %1, %0" : "=r"(result) : "x"(source)));                      \
         REG##bits##_SET(insn->reg, result);                                                        \
         return NEXT(insn);                                                                         \

@@ -170,10 +170,10 @@ EXEC(PINSRW_VxEw_r)
     return NEXT(insn);
 }
 
-EXEC(PINSRW_VxEw_m)
+EXEC_MEMORY(PINSRW_VxEw_m)
 {
     uint16_t value;
-    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &value));
+    OPERAND_LOAD(16, value);
     cpu->xmm[insn->reg].w[insn->imm & 7] = value;
     return NEXT(insn);
 }

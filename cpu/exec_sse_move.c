@@ -13,17 +13,17 @@
         return NEXT(insn);                                                                         \
     }
 #define LOAD(id, load)                                                                             \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         __m128i value;                                                                             \
-        TRY(sse_load_##load(cpu, insn, &value));                                                   \
+        SSE_LOAD(load, value);                                                                     \
         XMM(insn->reg) = value;                                                                    \
         return NEXT(insn);                                                                         \
     }
 #define STORE(id, aligned)                                                                         \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
-        TRY(sse_store_128(cpu, insn, aligned));                                                    \
+        SSE_STORE(aligned);                                                                        \
         return NEXT(insn);                                                                         \
     }
 #define MOVE(name, v, w, load, aligned)                                                            \
@@ -51,17 +51,17 @@ STORE(MOVNTDQ_MdqVx, true)
         return NEXT(insn);                                                                         \
     }
 #define LOAD_PART(id, bits, part)                                                                  \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         uint##bits##_t value;                                                                      \
-        TRY(mem_load##bits(cpu, insn->seg, insn_address(cpu, insn), &value));                      \
+        OPERAND_LOAD(bits, value);                                                                 \
         cpu->xmm[insn->reg].part = value;                                                          \
         return NEXT(insn);                                                                         \
     }
 #define STORE_PART(id, bits, part)                                                                 \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
-        TRY(mem_store##bits(cpu, insn->seg, insn_address(cpu, insn), cpu->xmm[insn->reg].part));   \
+        OPERAND_STORE(bits, cpu->xmm[insn->reg].part);                                             \
         return NEXT(insn);                                                                         \
     }
 /* a register keeps the rest, memory clears it */
@@ -137,10 +137,10 @@ STORE_PART(MOVD_EyVx_m64, 64, q[0])
         __asm__(op " %1, %0" : "=x"(XMM(insn->reg)) : "x"(XMM(insn->rm)));                         \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i value;                                                                             \
-        TRY(sse_load_##load(cpu, insn, &value));                                                   \
+        SSE_LOAD(load, value);                                                                     \
         __asm__(op " %1, %0" : "=x"(XMM(insn->reg)) : "x"(value));                                 \
         return NEXT(insn);                                                                         \
     }

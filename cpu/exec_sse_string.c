@@ -89,10 +89,10 @@ static void find_mask(struct cpu *cpu, const struct string_result result)
         finish(cpu, name(XMM(insn->reg), XMM(insn->rm), (unsigned)insn->imm, 0, 0));               \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i source;                                                                            \
-        TRY(sse_load_u(cpu, insn, &source));                                                       \
+        SSE_LOAD(u, source);                                                                       \
         finish(cpu, name(XMM(insn->reg), source, (unsigned)insn->imm, 0, 0));                      \
         return NEXT(insn);                                                                         \
     }
@@ -107,10 +107,10 @@ IMPLICIT(PCMPISTRM_VxWxIb, compare_istrm, find_mask)
                          string_length(REG64(RDX), (bits) == 64)));                                \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m##bits)                                                                             \
+    EXEC_MEMORY(id##_m##bits)                                                                      \
     {                                                                                              \
         __m128i source;                                                                            \
-        TRY(sse_load_u(cpu, insn, &source));                                                       \
+        SSE_LOAD(u, source);                                                                       \
         finish(cpu, name(XMM(insn->reg), source, (unsigned)insn->imm,                              \
                          string_length(REG64(RAX), (bits) == 64),                                  \
                          string_length(REG64(RDX), (bits) == 64)));                                \

@@ -18,7 +18,7 @@
         return NEXT(insn);                                                                         \
     }
 #define ARITHMETIC_MEMORY(id, op, size)                                                            \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         X87_CHECK();                                                                               \
         X87_OPERAND(size);                                                                         \
@@ -68,7 +68,7 @@ static cold_path int compare_empty(struct cpu *cpu, const struct insn *insn, uns
         return NEXT(insn);                                                                         \
     }
 #define COMPARE_MEMORY(id, op, size, pops)                                                         \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         X87_CHECK();                                                                               \
         X87_OPERAND(size);                                                                         \

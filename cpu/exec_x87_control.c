@@ -87,15 +87,15 @@ EXEC(FNCLEX)
     return NEXT(insn);
 }
 
-EXEC(FNSTCW_Mw)
+EXEC_MEMORY(FNSTCW_Mw)
 {
-    TRY(mem_store16(cpu, insn->seg, insn_address(cpu, insn), cpu->x87.control));
+    OPERAND_STORE(16, cpu->x87.control);
     return NEXT(insn);
 }
 
-EXEC(FNSTSW_Mw)
+EXEC_MEMORY(FNSTSW_Mw)
 {
-    TRY(mem_store16(cpu, insn->seg, insn_address(cpu, insn), cpu->x87.status));
+    OPERAND_STORE(16, cpu->x87.status);
     return NEXT(insn);
 }
 

@@ -9,6 +9,12 @@ static cold_path int push_on_full(struct cpu *cpu, const struct insn *insn)
         *x87_push(cpu) = x87_indefinite;
     return NEXT(insn);
 }
+static cold_path int push_of_empty(struct cpu *cpu, const struct insn *insn)
+{
+    if (x87_stack_underflow(cpu))
+        *x87_push(cpu) = x87_indefinite;
+    return NEXT(insn);
+}
 #define IS_FULL() unlikely(!x87_is_empty(cpu, 7))
 
 /* --- loads */
@@ -16,11 +22,8 @@ EXEC(FLD_STi)
 {
     X87_CHECK();
     x87_note_code(cpu, insn);
-    if (unlikely(x87_is_empty(cpu, insn->rm))) {
-        if (x87_stack_underflow(cpu))
-            *x87_push(cpu) = x87_indefinite;
-        return NEXT(insn);
-    }
+    if (unlikely(x87_is_empty(cpu, insn->rm)))
+        return push_of_empty(cpu, insn);
     if (IS_FULL())
         return push_on_full(cpu, insn);
     const struct x87_register *from = x87_st(cpu, insn->rm);
@@ -29,12 +32,14 @@ EXEC(FLD_STi)
     return NEXT(insn);
 }
 
-EXEC(FLD_Mt)
+EXEC_MEMORY(FLD_Mt)
 {
     X87_CHECK();
     uint64_t offset = insn_address(cpu, insn);
     const uint8_t *at = mem_fast(cpu, insn->seg, offset, 10, false);
     if (unlikely(!at)) {
+        if (slow)
+            return slow(cpu, insn);
         TRY(mem_load_bytes(cpu, insn->seg, offset, cpu->rmw.bytes, 10));
         at = cpu->rmw.bytes;
     }
@@ -61,7 +66,7 @@ EXEC(FLD_Mt)
     } while (0)
 
 #define LOAD(id, op, size)                                                                         \
-    EXEC(id)                                                                                       \
+    EXEC_MEMORY(id)                                                                                \
     {                                                                                              \
         X87_CHECK();                                                                               \
         X87_OPERAND(size);                                                                         \
@@ -135,15 +140,20 @@ EXEC(FSTP_STi_D9)
     return NEXT(insn);
 }
 
+static always_inline bool is_masked(const struct cpu *cpu, unsigned exception)
+{
+    return cpu->x87.control & exception;
+}
+
 /* --- stores to memory; an empty ST(0) stores `indefinite` of the format.  What an unmasked
  * exception keeps from being stored must be writable all the same. */
 #define STORE(id, op, bits, indefinite, pops)                                                      \
-    EXEC(id)                                                                                       \
+    EXEC_TWICE(id, x87_is_empty(cpu, 0))                                                           \
     {                                                                                              \
         X87_CHECK();                                                                               \
         uint64_t offset = insn_address(cpu, insn);                                                 \
-        if (unlikely(x87_is_empty(cpu, 0))) {                                                      \
-            TRY(cpu->x87.control &X87_IE                                                           \
+        if (!slow && x87_is_empty(cpu, 0)) {                                                       \
+            TRY(is_masked(cpu, X87_IE)                                                             \
                     ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)(indefinite))        \
                     : mem_check_write(cpu, insn->seg, offset, (bits) / 8));                        \
             x87_note_data(cpu, insn, offset);                                                      \
@@ -153,10 +163,12 @@ EXEC(FSTP_STi_D9)
         }                                                                                          \
         uint16_t host = x87_host_##op(&cpu->load_value, x87_st(cpu, 0), &cpu->x87.control);        \
         bool stores = !x87_has_unmasked(cpu, host, X87_EXCEPTIONS & ~X87_PE);                      \
-        if (stores ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)cpu->load_value)      \
-                   : mem_check_write(cpu, insn->seg, offset, (bits) / 8)) {                        \
+        if (slow                                                                                   \
+                ? !stores || operand_store##bits(cpu, insn, (uint##bits##_t)cpu->load_value, true) \
+            : stores ? mem_store##bits(cpu, insn->seg, offset, (uint##bits##_t)cpu->load_value)    \
+                     : mem_check_write(cpu, insn->seg, offset, (bits) / 8)) {                      \
             x87_host_clear();                                                                      \
-            return exec_fault(cpu, insn);                                                          \
+            return slow ? slow(cpu, insn) : exec_fault(cpu, insn);                                 \
         }                                                                                          \
         x87_note_data(cpu, insn, offset);                                                          \
         x87_collect(cpu, host, X87_C1);                                                            \
@@ -188,8 +200,8 @@ static const struct x87_bcd bcd_indefinite = {{0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 
 static cold_path bool store_empty_80(struct cpu *cpu, const struct insn *insn, uint64_t offset,
                                      const void *indefinite)
 {
-    if (cpu->x87.control & X87_IE ? mem_store_bytes(cpu, insn->seg, offset, indefinite, 10)
-                                  : mem_check_write(cpu, insn->seg, offset, 10))
+    if (is_masked(cpu, X87_IE) ? mem_store_bytes(cpu, insn->seg, offset, indefinite, 10)
+                               : mem_check_write(cpu, insn->seg, offset, 10))
         return true;
     x87_note_data(cpu, insn, offset);
     if (x87_stack_underflow(cpu))
@@ -197,11 +209,11 @@ static cold_path bool store_empty_80(struct cpu *cpu, const struct insn *insn, u
     return false;
 }
 
-EXEC(FSTP_Mt)
+EXEC_TWICE(FSTP_Mt, x87_is_empty(cpu, 0))
 {
     X87_CHECK();
     uint64_t offset = insn_address(cpu, insn);
-    if (unlikely(x87_is_empty(cpu, 0))) {
+    if (!slow && x87_is_empty(cpu, 0)) {
         TRY(store_empty_80(cpu, insn, offset, &x87_indefinite));
         return NEXT(insn);
     }
@@ -211,7 +223,7 @@ EXEC(FSTP_Mt)
         store_le64(at, from->mantissa);
         store_le16(at + 8, from->exponent);
     } else {
-        TRY(mem_store_bytes(cpu, insn->seg, offset, from, 10));
+        TRY_OR_SLOW(slow || mem_store_bytes(cpu, insn->seg, offset, from, 10));
     }
     x87_note_data(cpu, insn, offset);
     x87_clear_c1(cpu);
@@ -242,31 +254,39 @@ EXEC(FBSTP_Mt)
 }
 
 /* --- exchanges, conditional moves */
-static cold_path void fill_empty(struct cpu *cpu, unsigned i)
+static always_inline void exchange(struct cpu *cpu, const struct insn *insn)
+{
+    struct x87_register *a = x87_st(cpu, 0), *b = x87_st(cpu, insn->rm);
+    const struct x87_register old = *a;
+    *a = *b;
+    *b = old;
+    x87_clear_c1(cpu);
+}
+
+static void fill_empty(struct cpu *cpu, unsigned i)
 {
     if (x87_is_empty(cpu, i))
         *x87_st(cpu, i) = x87_indefinite;
     x87_mark(cpu, i);
 }
 
-static always_inline void exchange(struct cpu *cpu, const struct insn *insn)
+static cold_path int exchange_empty(struct cpu *cpu, const struct insn *insn)
 {
-    x87_note_code(cpu, insn);
-    if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm))) {
-        if (!x87_stack_underflow(cpu))
-            return;
+    if (x87_stack_underflow(cpu)) {
         fill_empty(cpu, 0);
         fill_empty(cpu, insn->rm);
+        exchange(cpu, insn);
     }
-    struct x87_register *a = x87_st(cpu, 0), *b = x87_st(cpu, insn->rm), old = *a;
-    *a = *b;
-    *b = old;
-    x87_clear_c1(cpu);
+    return NEXT(insn);
 }
+
 #define EXCHANGE(id)                                                                               \
     EXEC(id)                                                                                       \
     {                                                                                              \
         X87_CHECK();                                                                               \
+        x87_note_code(cpu, insn);                                                                  \
+        if (unlikely(x87_is_empty(cpu, 0) || x87_is_empty(cpu, insn->rm)))                         \
+            return exchange_empty(cpu, insn);                                                      \
         exchange(cpu, insn);                                                                       \
         return NEXT(insn);                                                                         \
     }

@@ -13,7 +13,7 @@
 #ifndef CPU_SSE_ENV_H
 #define CPU_SSE_ENV_H
 
-#include "cpu/exec.h"
+#include "cpu/exec_twice.h"
 #include "cpu/x87.h"
 
 #include <emmintrin.h>
@@ -45,34 +45,23 @@ static always_inline bool sse_is_checked(const struct cpu *cpu)
     return ~cpu->mxcsr & MXCSR_MASKS;
 }
 
-/* The head of a handler that can raise SIMD floating-point exceptions: its body is compiled twice,
- * and `checked` says for which case. */
-#define EXEC_FP(name)                                                                              \
-    static always_inline int fp_##name(struct cpu *cpu, const struct insn *insn,                   \
-                                       const bool checked);                                        \
-    static cold_path int checked_##name(struct cpu *cpu, const struct insn *insn)                  \
-    {                                                                                              \
-        return fp_##name(cpu, insn, true);                                                         \
-    }                                                                                              \
-    EXEC(name)                                                                                     \
-    {                                                                                              \
-        if (unlikely(sse_is_checked(cpu)))                                                         \
-            return checked_##name(cpu, insn);                                                      \
-        return fp_##name(cpu, insn, false);                                                        \
-    }                                                                                              \
-    static always_inline int fp_##name(struct cpu *cpu, const struct insn *insn, const bool checked)
+/* A handler with an operand in memory, one that can raise SIMD floating-point exceptions. */
+#define EXEC_MEMORY(name) EXEC_TWICE(name, false)
+#define EXEC_FP(name)     EXEC_TWICE(name, sse_is_checked(cpu))
 
-/* In such a body: runs `statement`, which must leave its operands alone, under the guest's MXCSR;
- * raises #XM before anything is written if it met an unmasked exception. */
+/* In the body of EXEC_FP: runs `statement`, which must leave its operands alone, under the guest's
+ * MXCSR; raises #XM before anything is written if it met an unmasked exception. */
 #define SSE_RUN(statement)                                                                         \
     do {                                                                                           \
-        if (checked)                                                                               \
-            sse_check_begin(cpu);                                                                  \
-        do                                                                                         \
+        if (slow || likely(!sse_is_checked(cpu))) {                                                \
             statement;                                                                             \
-        while (checked && sse_check_again(cpu));                                                   \
-        if (checked)                                                                               \
+        } else {                                                                                   \
+            sse_check_begin(cpu);                                                                  \
+            do                                                                                     \
+                statement;                                                                         \
+            while (sse_check_again(cpu));                                                          \
             TRY(sse_check_end(cpu));                                                               \
+        }                                                                                          \
     } while (0)
 /* Prepares the host's MXCSR for a checked instruction. */
 void sse_check_begin(struct cpu *cpu);
@@ -96,7 +85,7 @@ must_check bool sse_store_slow(struct cpu *cpu, unsigned seg, uint64_t offset, u
 /* 16 bytes; `aligned`: #GP(0) unless the linear address is a multiple of 16.  Frames are page
  * aligned, so the host's address tells. */
 static always_inline must_check bool sse_load_128(struct cpu *cpu, const struct insn *insn,
-                                                  __m128i *value, bool aligned)
+                                                  __m128i *value, bool aligned, bool fast)
 {
     uint64_t offset = insn_address(cpu, insn);
     const void *host = mem_fast(cpu, insn->seg, offset, 16, false);
@@ -104,13 +93,13 @@ static always_inline must_check bool sse_load_128(struct cpu *cpu, const struct 
         *value = _mm_loadu_si128(host);
         return false;
     }
-    if (sse_load_slow(cpu, insn->seg, offset, aligned))
+    if (fast || sse_load_slow(cpu, insn->seg, offset, aligned))
         return true;
     *value = _mm_load_si128((const __m128i *)(const void *)cpu->rmw.bytes);
     return false;
 }
 static always_inline must_check bool sse_store_128(struct cpu *cpu, const struct insn *insn,
-                                                   bool aligned)
+                                                   bool aligned, bool fast)
 {
     uint64_t offset = insn_address(cpu, insn);
     void *host = mem_fast(cpu, insn->seg, offset, 16, true);
@@ -118,46 +107,46 @@ static always_inline must_check bool sse_store_128(struct cpu *cpu, const struct
         _mm_storeu_si128(host, XMM(insn->reg));
         return false;
     }
-    return sse_store_slow(cpu, insn->seg, offset, insn->reg, aligned);
+    return fast || sse_store_slow(cpu, insn->seg, offset, insn->reg, aligned);
 }
 static always_inline must_check bool sse_load_a(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
+                                                __m128i *value, bool fast)
 {
-    return sse_load_128(cpu, insn, value, true);
+    return sse_load_128(cpu, insn, value, true, fast);
 }
 static always_inline must_check bool sse_load_u(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
+                                                __m128i *value, bool fast)
 {
-    return sse_load_128(cpu, insn, value, false);
+    return sse_load_128(cpu, insn, value, false, fast);
 }
 /* 8, 4, 2 bytes into the low end of a vector of zeros */
 static always_inline must_check bool sse_load_q(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
+                                                __m128i *value, bool fast)
 {
-    uint64_t low;
-    if (mem_load64(cpu, insn->seg, insn_address(cpu, insn), &low))
-        return true;
+    uint64_t low = 0;
+    bool missed = operand_load64(cpu, insn, &low, fast);
     *value = _mm_cvtsi64_si128((int64_t)low);
-    return false;
+    return missed;
 }
 static always_inline must_check bool sse_load_d(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
+                                                __m128i *value, bool fast)
 {
-    uint32_t low;
-    if (mem_load32(cpu, insn->seg, insn_address(cpu, insn), &low))
-        return true;
+    uint32_t low = 0;
+    bool missed = operand_load32(cpu, insn, &low, fast);
     *value = _mm_cvtsi32_si128((int32_t)low);
-    return false;
+    return missed;
 }
 static always_inline must_check bool sse_load_w(struct cpu *cpu, const struct insn *insn,
-                                                __m128i *value)
+                                                __m128i *value, bool fast)
 {
-    uint16_t low;
-    if (mem_load16(cpu, insn->seg, insn_address(cpu, insn), &low))
-        return true;
+    uint16_t low = 0;
+    bool missed = operand_load16(cpu, insn, &low, fast);
     *value = _mm_cvtsi32_si128(low);
-    return false;
+    return missed;
 }
+/* In a body: `size` is the suffix of a loader above. */
+#define SSE_LOAD(size, value) TRY_OR_SLOW(sse_load_##size(cpu, insn, &(value), slow))
+#define SSE_STORE(aligned)    TRY_OR_SLOW(sse_store_128(cpu, insn, aligned, slow))
 
 /* --- MMX registers: the mantissas of R0..R7 */
 #define MMX(n)        (cpu->x87.registers[n].mantissa)
@@ -190,10 +179,10 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i source, result;                                                                    \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         SSE_ASM(op, result, XMM(insn->reg), source);                                               \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -211,7 +200,7 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
     EXEC_FP(id##_m)                                                                                \
     {                                                                                              \
         __m128i source, result;                                                                    \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         SSE_RUN(SSE_ASM(op, result, XMM(insn->reg), source));                                      \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
@@ -224,10 +213,10 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
         XMM(insn->reg) = f(XMM(insn->reg), XMM(insn->rm), (unsigned)insn->imm);                    \
         return NEXT(insn);                                                                         \
     }                                                                                              \
-    EXEC(id##_m)                                                                                   \
+    EXEC_MEMORY(id##_m)                                                                            \
     {                                                                                              \
         __m128i source;                                                                            \
-        TRY(sse_load_##load(cpu, insn, &source));                                                  \
+        SSE_LOAD(load, source);                                                                    \
         XMM(insn->reg) = f(XMM(insn->reg), source, (unsigned)insn->imm);                           \
         return NEXT(insn);                                                                         \
     }

@@ -24,8 +24,10 @@ static void summarize(struct cpu *cpu)
 void x87_set_control(struct cpu *cpu, uint16_t control)
 {
     cpu->x87.control = (control & X87_CONTROL_BITS) | X87_CONTROL_RESERVED;
-    x87_host_set_control(cpu->x87.control);
     summarize(cpu);
+    if (cpu->x87.status & X87_ES)
+        x87_host_clear();
+    x87_host_set_control(cpu->x87.control);
 }
 
 void x87_set_status(struct cpu *cpu, uint16_t status)
@@ -42,7 +44,7 @@ void x87_init(struct cpu *cpu)
     x87->opcode = 0;
     x87->code_selector = x87->data_selector = 0;
     x87->code_offset = x87->data_offset = 0;
-    x87->status = 0;
+    x87_set_status(cpu, 0);
     x87_set_control(cpu, X87_CONTROL_INIT);
 }
 

@@ -24,16 +24,19 @@ static inline void x87_host_clear(void)
 {
     __asm__ volatile("fnclex" ::: "memory");
 }
+/* The caller sees to INV-2. */
 static inline void x87_host_set_control(uint16_t control)
 {
-    __asm__ volatile("fnclex; fldcw %0" ::"m"(control) : "memory");
+    __asm__ volatile("fldcw %0" ::"m"(control) : "memory");
 }
 static inline void x87_host_enter(uint16_t control)
 {
+    x87_host_clear();
     x87_host_set_control(control);
 }
 static inline void x87_host_leave(void)
 {
+    x87_host_clear();
     x87_host_set_control(X87_HOST_DEFAULT);
 }
 

@@ -25,26 +25,46 @@ enum { STATE_X87 = 1 << 0, STATE_SSE = 1 << 1 };
 struct area {
     unsigned seg;
     uint64_t offset;
+    uint8_t *host; /* all of it, if the shadow reaches it at once */
 };
 
+static bool area_get(struct cpu *cpu, const struct area *area, unsigned at, void *to,
+                     unsigned length)
+{
+    if (unlikely(!area->host))
+        return mem_load_bytes(cpu, area->seg, area->offset + at, to, length);
+    memcpy(to, area->host + at, length);
+    return false;
+}
+static bool area_put(struct cpu *cpu, const struct area *area, unsigned at, const void *from,
+                     unsigned length)
+{
+    if (unlikely(!area->host))
+        return mem_store_bytes(cpu, area->seg, area->offset + at, from, length);
+    memcpy(area->host + at, from, length);
+    return false;
+}
 static bool area_load(struct cpu *cpu, const struct area *area, unsigned at, unsigned length)
 {
-    return mem_load_bytes(cpu, area->seg, area->offset + at, cpu->rmw.bytes, length);
+    return area_get(cpu, area, at, cpu->rmw.bytes, length);
 }
 static bool area_store(struct cpu *cpu, const struct area *area, unsigned at, unsigned length)
 {
-    return mem_store_bytes(cpu, area->seg, area->offset + at, cpu->rmw.bytes, length);
+    return area_put(cpu, area, at, cpu->rmw.bytes, length);
 }
 
-/* The operand's place; #GP(0) unless aligned. */
-static bool area_open(struct cpu *cpu, const struct insn *insn, unsigned alignment,
-                      struct area *area)
+/* Finds and checks the operand of `bytes`; #GP(0) unless it is aligned. */
+static bool area_open(struct cpu *cpu, const struct insn *insn, unsigned alignment, unsigned bytes,
+                      bool write, struct area *area)
 {
-    area->seg = insn->seg;
-    area->offset = insn_address(cpu, insn);
+    *area = (struct area){.seg = insn->seg, .offset = insn_address(cpu, insn)};
     if ((cpu->segs[area->seg].base + area->offset) & (alignment - 1))
         return cpu_fault(cpu, VECTOR_GP, 0);
-    return false;
+    area->host = mem_fast(cpu, area->seg, area->offset, bytes, write);
+    if (likely(area->host != NULL))
+        return false;
+    return write ? mem_check_write(cpu, area->seg, area->offset, bytes)
+                 : mem_check_read(cpu, area->seg, area->offset, bytes);
 }
 
 static unsigned xmm_count(const struct cpu *cpu)
@@ -138,7 +158,7 @@ static bool load_mxcsr(struct cpu *cpu, const struct area *area, uint32_t *mxcsr
 static bool save_xmm(struct cpu *cpu, const struct area *area)
 {
     for (unsigned i = 0; i < xmm_count(cpu); i++)
-        if (mem_store_bytes(cpu, area->seg, area->offset + LEGACY_XMM + 16 * i, &cpu->xmm[i], 16))
+        if (area_put(cpu, area, LEGACY_XMM + 16 * i, &cpu->xmm[i], 16))
             return true;
     return false;
 }
@@ -146,7 +166,7 @@ static bool save_xmm(struct cpu *cpu, const struct area *area)
 static bool restore_xmm(struct cpu *cpu, const struct area *area)
 {
     for (unsigned i = 0; i < xmm_count(cpu); i++)
-        if (mem_load_bytes(cpu, area->seg, area->offset + LEGACY_XMM + 16 * i, &cpu->xmm[i], 16))
+        if (area_get(cpu, area, LEGACY_XMM + 16 * i, &cpu->xmm[i], 16))
             return true;
     return false;
 }
@@ -169,18 +189,16 @@ static void init_xmm(struct cpu *cpu)
 static bool fxsave(struct cpu *cpu, const struct insn *insn, bool wide)
 {
     struct area area;
-    return area_open(cpu, insn, 16, &area) ||
-           mem_check_write(cpu, area.seg, area.offset, LEGACY_BYTES) ||
-           save_x87(cpu, &area, wide) || save_mxcsr(cpu, &area) || save_xmm(cpu, &area);
+    return area_open(cpu, insn, 16, LEGACY_BYTES, true, &area) || save_x87(cpu, &area, wide) ||
+           save_mxcsr(cpu, &area) || save_xmm(cpu, &area);
 }
 
 static bool fxrstor(struct cpu *cpu, const struct insn *insn, bool wide)
 {
     struct area area;
     uint32_t mxcsr;
-    if (area_open(cpu, insn, 16, &area) ||
-        mem_check_read(cpu, area.seg, area.offset, LEGACY_BYTES) ||
-        load_mxcsr(cpu, &area, &mxcsr) || restore_x87(cpu, &area, wide) || restore_xmm(cpu, &area))
+    if (area_open(cpu, insn, 16, LEGACY_BYTES, false, &area) || load_mxcsr(cpu, &area, &mxcsr) ||
+        restore_x87(cpu, &area, wide) || restore_xmm(cpu, &area))
         return true;
     sse_set_mxcsr(cpu, mxcsr);
     return false;
@@ -213,8 +231,7 @@ static bool xsave(struct cpu *cpu, const struct insn *insn, bool wide, bool opti
 {
     struct area area;
     uint64_t requested = requested_states(cpu), in_use = states_in_use(cpu);
-    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, &area) ||
-        mem_check_write(cpu, area.seg, area.offset, XSAVE_BYTES) ||
+    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, XSAVE_BYTES, true, &area) ||
         area_load(cpu, &area, HEADER_STATE, 8))
         return true;
     uint64_t state = (load_le64(cpu->rmw.bytes) & ~requested) | (in_use & requested);
@@ -245,8 +262,7 @@ static bool xrstor(struct cpu *cpu, const struct insn *insn, bool wide)
     struct area area;
     uint64_t requested = requested_states(cpu), state;
     uint32_t mxcsr = 0;
-    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, &area) ||
-        mem_check_read(cpu, area.seg, area.offset, XSAVE_BYTES) ||
+    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, XSAVE_BYTES, false, &area) ||
         load_header(cpu, &area, &state) ||
         (requested & STATE_SSE && load_mxcsr(cpu, &area, &mxcsr)))
         return true;
