@@ -501,7 +501,7 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
         .code = mode & MODE_CODE,
         .segment = SEG_COUNT,
     };
-    *insn = (struct insn){.base = REG_ZERO, .index = REG_ZERO};
+    *insn = (struct insn){.row = OP_UD2, .base = REG_ZERO, .index = REG_ZERO};
     if (!read_prefixes(&d, insn) || !read_opcode(&d))
         return finish_short(&d, insn);
 

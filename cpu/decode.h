@@ -15,7 +15,8 @@ enum decode_result {
 
 /* Decodes one instruction for a block of `mode` (MODE_…) on a processor with `features`.
  * Undefined encodings (also LOCK where it is not allowed, rows of absent features, A_PROT rows
- * outside protected mode) give DECODE_OK with exec = exec_undefined and the length read so far.
+ * outside protected mode) give DECODE_OK with exec = exec_undefined and the length read so far; the
+ * row is UD2's where no other owns the encoding.
  * insn->offset is left 0. */
 enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
                           const struct feature_set *features, struct insn *insn);
