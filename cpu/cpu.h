@@ -11,6 +11,8 @@
  *        cpu_mode_changed().
  * INV-4: while a block runs, the host's MXCSR holds the guest's with all exceptions masked, when the
  *        guest has them all masked; else SSE handlers check at each instruction (cpu/sse_env.h).
+ *        The host's x87 control word is the guest's (cpu/x87_host.h).  What runs in between (devices,
+ *        callbacks) uses no floating point.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H

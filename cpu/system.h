@@ -62,7 +62,8 @@ static inline uint64_t cpu_tsc(struct cpu *cpu)
 /* --- x87.c, sse.c */
 void x87_reset(struct cpu *cpu);
 void sse_reset(struct cpu *cpu);
-/* Called around a run of blocks: the guest's MXCSR into the host's register and back (INV-4). */
+/* Called around a run of blocks: the guest's MXCSR and x87 control word into the host's registers,
+ * and back (INV-4). */
 void sse_enter(struct cpu *cpu);
 void sse_leave(struct cpu *cpu);
 
