@@ -1,0 +1,296 @@
+/* The whole machine under small kernels written in bytes: how runs end, sleep, stop, hold, reset.
+ */
+#include "machine/machine.h"
+
+#include "hw/vga.h"
+#include "softmmu/physmem.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KERNEL_AT = 0x100000, CODE_AT = KERNEL_AT + 0x20, BEYOND = 0x108000 };
+
+static struct loop loop;
+static struct machine_config config;
+static struct error error;
+static char kernel_name[32];
+
+/* A multiboot kernel of `code`, which starts at CODE_AT in 32-bit protected mode. */
+static void write_kernel(const void *code, size_t length)
+{
+    const uint32_t flags = 1 << 16;
+    const uint32_t header[8] = {0x1badb002, flags,  -(0x1badb002 + flags), KERNEL_AT, KERNEL_AT, 0,
+                                0,          CODE_AT};
+    strcpy(kernel_name, "/tmp/ring3-test-XXXXXX");
+    int fd = mkstemp(kernel_name);
+    cr_assert_eq(write(fd, header, sizeof header), (ssize_t)sizeof header);
+    cr_assert_eq(write(fd, code, length), (ssize_t)length);
+    close(fd);
+}
+
+static struct machine *new_machine(const void *code, size_t length)
+{
+    write_kernel(code, length);
+    config.kernel = kernel_name;
+    struct machine *machine = machine_new(&config, &loop, &error);
+    cr_assert_not_null(machine, "%s", error.text);
+    return machine;
+}
+
+static void setup(void)
+{
+    machine_config_init(&config);
+    config.memory_bytes = 16 << 20;
+    config.debug_exit = true;
+    config.debug_exit_iobase = 0x501;
+    config.debug_exit_iosize = 1;
+    cr_assert_eq(loop_init(&loop, NULL), 0);
+}
+
+static int run_and_free(struct machine *machine)
+{
+    int status = machine_run(machine);
+    machine_free(machine);
+    unlink(kernel_name);
+    return status;
+}
+
+/* clang-format off */
+#define OUT8(port, value) 0x66, 0xba, (port) & 0xff, (port) >> 8, 0xb0, (value), 0xee
+#define OUT16(port, value) \
+    0x66, 0xba, (port) & 0xff, (port) >> 8, 0x66, 0xb8, (value) & 0xff, (value) >> 8, 0x66, 0xef
+#define LEAVE(value) OUT8(0x501, value)
+#define HALT 0xf4, 0xeb, 0xfd
+/* clang-format on */
+
+Test(machine, debug_exit_gives_the_status, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {LEAVE(3), HALT};
+    cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 7);
+}
+
+Test(machine, power_off_is_status_0, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {OUT16(0x604, 0x2000), HALT};
+    cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 0);
+}
+
+Test(machine, triple_fault_ends_the_run_under_no_reboot, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {0x0f, 0x0b};
+    config.no_reboot = true;
+    cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 0);
+}
+
+/* Counts its starts in memory that no reset touches, resets twice, then tells the count. */
+Test(machine, resets_boot_the_kernel_again, .init = setup, .timeout = 60)
+{
+    static const struct {
+        uint8_t reset[7];
+        const char *name;
+    } ways[] = {
+        {{OUT8(0xcf9, 6)}, "CF9h"},
+        {{OUT8(0x92, 1)}, "92h"},
+        {{OUT8(0x64, 0xfe)}, "8042"},
+        {{0x0f, 0x0b, 0x90, 0x90, 0x90, 0x90, 0x90}, "triple fault"},
+    };
+    for (unsigned i = 0; i < ARRAY_LENGTH(ways); i++) {
+        /* clang-format off */
+        uint8_t code[] = {
+            0xfe, 0x05, BEYOND & 0xff, BEYOND >> 8 & 0xff, BEYOND >> 16, 0, /* inc byte [BEYOND] */
+            0xa0, BEYOND & 0xff, BEYOND >> 8 & 0xff, BEYOND >> 16, 0,       /* mov al, [BEYOND] */
+            0x3c, 3, 0x74, 10,                                              /* cmp al, 3; je */
+            0, 0, 0, 0, 0, 0, 0, HALT,
+            0x66, 0xba, 0x01, 0x05, 0xee, HALT,
+        };
+        /* clang-format on */
+        memcpy(code + 15, ways[i].reset, sizeof ways[i].reset);
+        cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 7, "%s", ways[i].name);
+    }
+}
+
+/* --- a user at the monitor */
+
+static struct machine *machine;
+static struct timer user;
+
+static void user_after(int64_t ms, void (*act)(void *))
+{
+    timer_init(&user, &loop.clock, act, NULL);
+    timer_arm(&user, clock_now_ns(&loop.clock) + ms * 1000000);
+}
+
+static void user_quits(void *opaque)
+{
+    machine_quit(machine, 42);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + used.tv_nsec * 1e-9;
+}
+
+Test(machine, halted_guest_uses_no_host_time, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {HALT};
+    machine = new_machine(code, sizeof code);
+    user_after(1500, user_quits);
+    double before = cpu_seconds();
+    cr_expect_eq(machine_run(machine), 42);
+    cr_expect_lt(cpu_seconds() - before, 0.15);
+    machine_free(machine);
+    unlink(kernel_name);
+}
+
+static void user_patches(void *opaque)
+{
+    static const uint8_t leave[] = {LEAVE(5)};
+    struct cpu *cpu = machine_cpu(machine, 0);
+    machine_hold_cpus(machine);
+    cr_expect_eq(cpu->rip, CODE_AT);
+    uint64_t instructions = cpu->instructions;
+    cr_expect_gt(instructions, 1000);
+    physmem_write(machine_physmem(machine), GPA(CODE_AT), leave, sizeof leave);
+    cr_expect_eq(cpu->instructions, instructions);
+    machine_release_cpus(machine);
+}
+
+Test(machine, code_written_from_outside_is_what_runs, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {0xeb, 0xfe, 0x90, 0x90, 0x90, 0x90, 0x90, HALT};
+    machine = new_machine(code, sizeof code);
+    user_after(50, user_patches);
+    cr_expect_eq(run_and_free(machine), 11);
+}
+
+static int64_t stopped_ns;
+
+static void user_continues(void *opaque)
+{
+    cr_expect_eq(machine_state(machine), MACHINE_PAUSED);
+    cr_expect_eq(clock_now_ns(machine_clock(machine)), stopped_ns);
+    machine_cont(machine);
+    cr_expect(machine_is_running(machine));
+    user_after(20, user_quits);
+}
+
+static void user_stops(void *opaque)
+{
+    machine_stop(machine);
+    stopped_ns = clock_now_ns(machine_clock(machine));
+    cr_expect_gt(stopped_ns, 0);
+    user_after(50, user_continues);
+}
+
+Test(machine, stopped_machine_stands_still, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {0xeb, 0xfe};
+    machine = new_machine(code, sizeof code);
+    user_after(30, user_stops);
+    cr_expect_eq(run_and_free(machine), 42);
+}
+
+static void user_sees_shutdown(void *opaque)
+{
+    cr_expect_eq(machine_state(machine), MACHINE_SHUTDOWN);
+    machine_cont(machine);
+    cr_expect_eq(machine_state(machine), MACHINE_SHUTDOWN);
+    machine_system_reset(machine);
+    machine_cont(machine);
+    cr_expect_eq(machine_state(machine), MACHINE_RUNNING);
+    user_after(200, user_quits);
+}
+
+Test(machine, power_off_under_no_shutdown_waits_for_the_user, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {OUT16(0x604, 0x2000), HALT};
+    config.no_shutdown = true;
+    machine = new_machine(code, sizeof code);
+    user_after(300, user_sees_shutdown);
+    cr_expect_eq(run_and_free(machine), 42);
+}
+
+static void user_starts(void *opaque)
+{
+    cr_expect_eq(machine_state(machine), MACHINE_PAUSED);
+    cr_expect_eq(clock_now_ns(machine_clock(machine)), 0);
+    machine_cont(machine);
+}
+
+Test(machine, starts_paused_on_request, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {LEAVE(0), HALT};
+    config.start_paused = true;
+    machine = new_machine(code, sizeof code);
+    user_after(50, user_starts);
+    cr_expect_eq(run_and_free(machine), 1);
+}
+
+/* The 8254 wakes a halted processor a hundred times through the 8259s; that takes a second of
+ * virtual time. */
+Test(machine, timer_interrupts_wake_hlt, .init = setup, .timeout = 60)
+{
+    enum { IDT = 0x102000, HANDLER = 0x40, COUNT = 0x103000 };
+    /* clang-format off */
+    static const uint8_t code[0x60] = {
+        OUT8(0x43, 0x34), OUT8(0x40, 0x9c), OUT8(0x40, 0x2e), /* mode 2, 11932 ticks: 10 ms */
+        OUT8(0x21, 0xfe),                                     /* unmask IRQ0: vector 8 */
+        0x0f, 0x01, 0x1d, 0x78, 0x00, 0x10, 0x00,             /* lidt [CODE_AT + 0x58] */
+        0xbc, 0x00, 0x70, 0x00, 0x00,                         /* mov esp, 7000h */
+        0xfb, 0xf4,                                           /* sti; hlt */
+        0x80, 0x3d, 0x00, 0x30, 0x10, 0x00, 100,              /* cmp byte [COUNT], 100 */
+        0x75, 0xf6,                                           /* jne hlt */
+        0xeb, 0x1a,                                           /* jmp: leave */
+        [HANDLER - 4] = 0x90, 0x90, 0x90, 0x90,
+        0x50, 0xfe, 0x05, 0x00, 0x30, 0x10, 0x00,             /* push eax; inc byte [COUNT] */
+        0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf,                   /* EOI; pop eax; iret */
+        [0x4f] = LEAVE(9),
+        [0x58] = 0xff, 0x07, IDT & 0xff, IDT >> 8 & 0xff, IDT >> 16, 0,
+    };
+    /* clang-format on */
+    struct machine *timed = new_machine(code, sizeof code);
+    const uint64_t handler = CODE_AT + HANDLER;
+    const uint64_t gate =
+        (handler & 0xffff) | 0x10 << 16 | UINT64_C(0x8e00) << 32 | (handler & 0xffff0000) << 32;
+    physmem_write(machine_physmem(timed), GPA(IDT + 8 * 8), &gate, sizeof gate);
+    int status = machine_run(timed);
+    int64_t took = clock_now_ns(machine_clock(timed));
+    machine_free(timed);
+    unlink(kernel_name);
+    cr_expect_eq(status, 19);
+    cr_expect_geq(took, 990 * INT64_C(1000000));
+}
+
+Test(machine, what_cannot_be_had_ends_in_a_line, .init = setup, .timeout = 60)
+{
+    static const struct {
+        const char *kernel, *initrd, *bios;
+        uint64_t memory;
+        unsigned cpus;
+        const char *part;
+    } rows[] = {
+        {"/nonexistent/vmlinuz", NULL, NULL, 16 << 20, 1, "-kernel"},
+        {"/etc/passwd", NULL, NULL, 16 << 20, 1, "not a kernel"},
+        {"/tmp", NULL, NULL, 16 << 20, 1, "directory"},
+        {NULL, "initrd.gz", NULL, 16 << 20, 1, "-kernel"},
+        {NULL, NULL, "/nonexistent/bios.bin", 16 << 20, 1, "-bios"},
+        {NULL, NULL, "/etc/passwd", 16 << 20, 1, "no firmware"},
+        {NULL, NULL, NULL, 4096, 1, "-m"},
+        {NULL, NULL, NULL, UINT64_C(1) << 50, 1, "-m"},
+        {NULL, NULL, NULL, 16 << 20, 2, "-smp"},
+    };
+    for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
+        config.kernel = rows[i].kernel;
+        config.initrd = rows[i].initrd;
+        config.bios = rows[i].bios;
+        config.memory_bytes = rows[i].memory;
+        config.cpus = rows[i].cpus;
+        cr_expect_null(machine_new(&config, &loop, &error), "row %u", i);
+        cr_expect(strstr(error.text, rows[i].part), "row %u: %s", i, error.text);
+        cr_expect(!strchr(error.text, '\n'));
+    }
+}
