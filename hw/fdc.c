@@ -48,6 +48,7 @@ enum {
     FIELD(struct fdc_state, perpendicular)                                                         \
     FIELD(struct fdc_state, locked)                                                                \
     FIELD(struct fdc_state, cylinder)                                                              \
+    FIELD(struct fdc_state, id_side)                                                               \
     FIELD(struct fdc_state, side)                                                                  \
     FIELD(struct fdc_state, sector_number)                                                         \
     FIELD(struct fdc_state, size_code)                                                             \

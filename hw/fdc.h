@@ -47,10 +47,11 @@ struct fdc_state {
     uint8_t disk_changed[4];
     uint8_t specify[2], configure[2], end_of_track, perpendicular, locked;
     /* the transfer under way: the ID that is looked for, and what has come of it */
-    uint8_t cylinder, side, sector_number, size_code;
+    uint8_t cylinder, id_side, sector_number, size_code;
+    uint8_t side; /* of the disk that is being read: HDSEL */
     uint8_t drive, last_sector, multitrack;
     uint8_t status1, status2;
-    uint8_t pad[2];
+    uint8_t pad[1];
     uint8_t sector[FDC_SECTOR_BYTES];
 };
 

@@ -182,7 +182,7 @@ static void read_id(struct fdc *fdc)
     unsigned number = state->fifo[1] & 3;
     struct fdc_drive *drive = fdc_drive_at(fdc, number);
     state->drive = (uint8_t)number;
-    state->side = state->fifo[1] >> 2 & 1;
+    state->side = state->id_side = state->fifo[1] >> 2 & 1;
     state->status1 = state->status2 = 0;
     state->cylinder = state->head[number];
     state->size_code = 2;

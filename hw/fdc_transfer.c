@@ -35,7 +35,7 @@ void fdc_transfer_end(struct fdc *fdc, uint8_t status0)
     state->result[1] = state->status1;
     state->result[2] = state->status2;
     state->result[3] = state->cylinder;
-    state->result[4] = state->side;
+    state->result[4] = state->id_side;
     state->result[5] = state->sector_number;
     state->result[6] = state->size_code;
     fdc_result(fdc, 7, true);
@@ -78,8 +78,8 @@ static bool next_id(struct fdc_state *state)
         state->cylinder++;
         return false;
     }
-    state->side ^= 1;
-    if (state->side)
+    state->id_side ^= 1;
+    if (state->id_side)
         return true;
     state->cylinder++;
     return false;
@@ -100,6 +100,7 @@ static bool begin_sector(struct fdc *fdc)
     struct fdc_state *state = &fdc->state;
     unsigned code = code_of(state);
     state->sector_at = 0;
+    state->side = state->id_side;
     if (!locate(fdc)) {
         fdc_transfer_end(fdc, ST0_ABNORMAL);
         return false;
@@ -294,7 +295,7 @@ static void verify(struct fdc *fdc)
 static void take_parameters(struct fdc_state *state)
 {
     state->drive = state->fifo[1] & 3;
-    state->side = state->fifo[1] >> 2 & 1;
+    state->side = state->id_side = state->fifo[1] >> 2 & 1;
     state->multitrack = state->fifo[0] & COMMAND_MULTITRACK ? 1 : 0;
     state->status1 = state->status2 = 0;
     state->sectors_left = 0;
