@@ -158,6 +158,42 @@ static void mark_code(struct cpu *cpu, const struct block *block)
     mmu_protect_code(&cpu->mmu, gpa_ppn(GPA(block->gpa)));
 }
 
+/* --- links between blocks of a page */
+
+/* WHY: after 2^32 kills the epochs come again, and an old link must not. */
+static void links_forget(struct block_cache *cache)
+{
+    for (uint64_t i = 0; i < cache->bucket_count; i++)
+        for (struct block *block = cache->buckets[i]; block; block = block->hash_next)
+            memset(block->links, 0, sizeof block->links);
+    for (struct block *block = cache->dead; block; block = block->dead_next)
+        memset(block->links, 0, sizeof block->links);
+}
+
+static void links_break(struct cpu *cpu)
+{
+    if (unlikely(++cpu->link_epoch == 0)) {
+        links_forget(cpu->blocks);
+        cpu->link_epoch = 1;
+    }
+}
+
+int block_go_and_link(struct cpu *cpu, unsigned taken)
+{
+    uint64_t linear = cpu->code_base + cpu->rip;
+    const struct jump_entry *entry = block_jump_entry(cpu, linear);
+    if (entry->linear != linear || entry->context != cpu->fetch_context ||
+        atomic_load_explicit(&cpu->attention, memory_order_relaxed))
+        return EXEC_LEAVE;
+    struct block *from = cpu->block, *to = entry->block;
+    uint64_t from_linear = cpu->code_base + cpu->block_rip;
+    if (from && !to->dead && from->second_gpa == NO_PAGE && to->second_gpa == NO_PAGE &&
+        !((linear ^ from_linear) & PAGE_MASK))
+        from->links[taken] =
+            (struct block_link){.key = (uint64_t)cpu->link_epoch << 32, .block = to};
+    return block_enter(cpu, to, cpu->rip);
+}
+
 /* Takes the block out of every list; INV-2. */
 static void block_kill(struct cpu *cpu, struct block *block)
 {
@@ -178,6 +214,7 @@ static void block_kill(struct cpu *cpu, struct block *block)
     for (unsigned i = 0; i <= block->count; i++)
         block->insns[i].exec = exec_stale;
     cpu->count.blocks_killed++;
+    links_break(cpu);
 }
 
 static bool block_overlaps(const struct block *block, uint64_t gpa, unsigned length)

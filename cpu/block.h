@@ -5,6 +5,8 @@
  *        leaves at its next instruction; its memory lives until no one can be inside it.
  * INV-3: a block lies in one page; an instruction that crosses into the next is a block of its own,
  *        filed under both pages, and found only while both still map as they did.
+ * INV-4: a link leads from a block to one in the same page, whatever maps them: it needs no look at
+ *        the mapping.  A link is good while its key is the cpu's link_key.
  */
 #ifndef CPU_BLOCK_H
 #define CPU_BLOCK_H
@@ -12,6 +14,12 @@
 #include "cpu/cpu.h"
 
 enum { BLOCK_INSNS_MAX = 48 };
+
+/* Where a branch at the block's end led. */
+struct block_link {
+    uint64_t key;
+    struct block *block;
+};
 
 struct block {
     uint64_t gpa;        /* of the first byte */
@@ -24,6 +32,7 @@ struct block {
     struct block *hash_next;
     struct block *page_next[2]; /* other blocks of the page (and of the second page) */
     struct block *dead_next;
+    struct block_link links[2]; /* the branch not taken, taken */
     struct insn insns[];        /* count, then a sentinel: exec_continue */
 };
 
@@ -45,6 +54,9 @@ static inline uint64_t block_fetch_context(const struct cpu *cpu)
     return cpu->mmu.fetch_generation << 16 | (uint64_t)(cpu->cpl == 3) << 15 | cpu->mode;
 }
 
+/* As block_go() for a relative branch of the running block, which is linked if it can be. */
+int block_go_and_link(struct cpu *cpu, unsigned taken);
+
 /* Goes on at cpu->rip: straight into the block if the jump cache knows it and nothing wants
  * attention, else back to the run loop. */
 #ifdef RING3_THREADED
@@ -58,19 +70,30 @@ static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64
     return &cpu->jumps[(linear ^ linear >> 12) & (JUMP_CACHE_ENTRIES - 1)];
 }
 
+static always_inline int block_enter(struct cpu *cpu, struct block *block, uint64_t rip)
+{
+    cpu->block = block;
+    cpu->block_rip = rip;
+    cpu->instructions += block->count;
+    return block->insns[0].exec(cpu, block->insns);
+}
+
 static always_inline int block_go(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     struct jump_entry *entry = block_jump_entry(cpu, linear);
     if (likely(entry->linear == linear && entry->context == cpu->fetch_context &&
-               !atomic_load_explicit(&cpu->attention, memory_order_relaxed))) {
-        struct block *block = entry->block;
-        cpu->block = block;
-        cpu->block_rip = cpu->rip;
-        cpu->instructions += block->count;
-        return block->insns[0].exec(cpu, block->insns);
-    }
+               !atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
+        return block_enter(cpu, entry->block, cpu->rip);
     return 1; /* EXEC_LEAVE */
+}
+
+/* The block that the running one's branch leads to, or NULL: then block_go_and_link(). */
+static always_inline struct block *block_linked(const struct cpu *cpu, unsigned taken)
+{
+    const struct block *block = cpu->block;
+    uint64_t key = __atomic_load_n(&cpu->link_key, __ATOMIC_RELAXED);
+    return likely(block && block->links[taken].key == key) ? block->links[taken].block : NULL;
 }
 
 #endif

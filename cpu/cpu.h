@@ -214,7 +214,13 @@ struct cpu {
     bool inhibit_debug; /* … and debug traps too (MOV SS, POP SS) */
     bool halted;
     bool delivered;     /* an interrupt was delivered by the present instruction: no step trap */
-    atomic_uint attention; /* something for the run loop: see run.c */
+    union {
+        struct {
+            atomic_uint attention; /* something for the run loop: see run.c */
+            uint32_t link_epoch;   /* moves when links between blocks may lead to dead ones */
+        };
+        uint64_t link_key; /* both in one look: attention must be 0 */
+    };
     atomic_uint lines;     /* enum cpu_line */
     uint64_t fetch_context; /* the jump cache's context now */
     uint64_t instructions;  /* executed so far, by whole blocks */

@@ -20,10 +20,6 @@ static always_inline bool target_is_legal64(const struct cpu *cpu, uint64_t targ
     return likely(bits_sign_extend(target, 48) == (int64_t)target);
 }
 
-/* Where a relative branch goes, cut to the operand size. */
-#define RELATIVE_TARGET(bits)                                                                      \
-    ((uint##bits##_t)(cpu->block_rip + insn->offset + insn->length + insn->imm))
-
 #define REQUIRE_LEGAL(bits, target)                                                                \
     do {                                                                                           \
         if (unlikely(!target_is_legal##bits(cpu, target)))                                         \
@@ -36,15 +32,42 @@ static always_inline bool target_is_legal64(const struct cpu *cpu, uint64_t targ
         return BLOCK_GO(cpu);                                                                      \
     } while (0)
 
+/* The end of a relative branch: straight into the linked block, if there is one.  `sum` is the
+ * target before it is cut to the operand size: one that wraps is not linked, since it depends on
+ * CS's base how far it leads. */
+static always_inline int go_relative(struct cpu *cpu, const struct insn *insn, unsigned bits,
+                                     bool taken, uint64_t sum)
+{
+    const uint64_t target = bits == 16 ? (uint16_t)sum : bits == 32 ? (uint32_t)sum : sum;
+    if (bits < 64 && unlikely(target > cpu->segs[CS].limit)) {
+        if (taken)
+            return exec_branch_fault(cpu, insn);
+        GO(target); /* the fetch faults there */
+    }
+#ifdef RING3_THREADED
+    struct block *linked = block_linked(cpu, taken);
+    if (likely(linked && (bits > 16 || target == sum)))
+        return block_enter(cpu, linked, target);
+    if (bits == 64 && taken && unlikely(!target_is_legal64(cpu, target)))
+        return exec_branch_fault(cpu, insn);
+    cpu->rip = target;
+    return bits > 16 || target == sum ? block_go_and_link(cpu, taken) : block_go(cpu);
+#else
+    if (bits == 64 && taken)
+        REQUIRE_LEGAL(64, target);
+    GO(target);
+#endif
+}
+
+#define RELATIVE_SUM (cpu->block_rip + insn->offset + insn->length + insn->imm)
+#define RELATIVE_TARGET(bits) ((uint##bits##_t)RELATIVE_SUM)
+
 #define RELATIVE_JUMP(handler, bits, taken)                                                        \
     EXEC(handler)                                                                                  \
     {                                                                                              \
-        if (taken) {                                                                               \
-            const uint64_t target = RELATIVE_TARGET(bits);                                         \
-            REQUIRE_LEGAL(bits, target);                                                           \
-            GO(target);                                                                            \
-        }                                                                                          \
-        GO(insn_next_rip(cpu, insn));                                                              \
+        if (taken)                                                                                 \
+            return go_relative(cpu, insn, bits, true, RELATIVE_SUM);                               \
+        return go_relative(cpu, insn, bits == 16 ? 32 : bits, false, insn_next_rip(cpu, insn));    \
     }
 #define JCC_FORMS_V(bits, cc)                                                                      \
     RELATIVE_JUMP(J##cc##_Jb_##bits, bits, CONDITION_##cc)                                         \
@@ -78,7 +101,9 @@ EACH_WIDTH(JUMP_FORMS, JMP)
     EXEC_MEMORY(CALL_Jz_##bits)                                                                    \
     {                                                                                              \
         const uint64_t target = RELATIVE_TARGET(bits);                                             \
-        CALL(bits, target);                                                                        \
+        REQUIRE_LEGAL(bits, target);                                                               \
+        PUSH(bits, insn_next_rip(cpu, insn));                                                      \
+        return go_relative(cpu, insn, bits, true, RELATIVE_SUM);                                   \
     }                                                                                              \
     EXEC_MEMORY(CALL_Ev_r##bits)                                                                   \
     {                                                                                              \
@@ -111,14 +136,13 @@ EACH_WIDTH(CALL_FORMS, CALL)
     EXEC(handler)                                                                                  \
     {                                                                                              \
         const uint64_t count = cpu->regs[RCX] - 1;                                                 \
-        if ((count & address_mask(insn)) != 0 && (condition)) {                                    \
-            const uint64_t target = RELATIVE_TARGET(bits);                                         \
-            REQUIRE_LEGAL(bits, target);                                                           \
-            address_register_set(cpu, insn, RCX, count);                                           \
-            GO(target);                                                                            \
-        }                                                                                          \
+        const bool taken = (count & address_mask(insn)) != 0 && (condition);                       \
+        if (taken)                                                                                 \
+            REQUIRE_LEGAL(bits, RELATIVE_TARGET(bits));                                            \
         address_register_set(cpu, insn, RCX, count);                                               \
-        GO(insn_next_rip(cpu, insn));                                                              \
+        if (taken)                                                                                 \
+            return go_relative(cpu, insn, bits, true, RELATIVE_SUM);                               \
+        return go_relative(cpu, insn, bits == 16 ? 32 : bits, false, insn_next_rip(cpu, insn));    \
     }
 #define LOOP_FORMS(bits, op)                                                                       \
     LOOP_FORM(LOOP_Jb_##bits, bits, true)                                                          \
