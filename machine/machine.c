@@ -212,6 +212,20 @@ static void machine_kick_all(struct machine *machine)
         vcpu_kick(&machine->vcpus[i]);
 }
 
+static bool machine_is_parked(const struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        if (!machine->vcpus[i].parked)
+            return false;
+    return true;
+}
+
+void machine_settle(struct machine *machine)
+{
+    if (machine->state != MACHINE_RUNNING && machine_is_parked(machine))
+        clock_stop(&machine->clock);
+}
+
 static void machine_set_state(struct machine *machine, enum machine_state state)
 {
     if (machine->state == state)
@@ -219,17 +233,15 @@ static void machine_set_state(struct machine *machine, enum machine_state state)
     machine->state = state;
     if (state == MACHINE_RUNNING)
         clock_start(&machine->clock);
-    else
-        clock_stop(&machine->clock);
+    machine_settle(machine);
     machine_kick_all(machine);
     loop_wake(machine->loop);
 }
 
 static void machine_wait_parked(struct machine *machine)
 {
-    for (unsigned i = 0; i < machine->vcpu_count; i++)
-        while (machine->vcpus[i].started && !machine->vcpus[i].parked)
-            pthread_cond_wait(&machine->parked, &machine->loop->lock);
+    while (!machine_is_parked(machine))
+        pthread_cond_wait(&machine->parked, &machine->loop->lock);
 }
 
 enum machine_state machine_state(const struct machine *machine)

@@ -62,7 +62,10 @@ struct machine {
 int machine_reset_now(struct machine *machine, enum reset_kind kind, struct error *error);
 /* Looks at the virtual clock's next deadline and has vCPU 0 kicked then. */
 void machine_arm_deadline(struct machine *machine);
-/* A triple fault, or a reset that failed. */
+/* The virtual clock stops when the machine does not run and the last vCPU has parked: a vCPU reads
+ * the clock without the lock, so it never changes under its hands. */
+void machine_settle(struct machine *machine);
+/* Ends the run with a line: a reset that failed. */
 void machine_fail(struct machine *machine, const struct error *error);
 
 /* --- vcpu.c */

@@ -67,6 +67,7 @@ static void vcpu_park(struct vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
     vcpu->parked = true;
+    machine_settle(machine);
     pthread_cond_broadcast(&machine->parked);
     while (!machine->ending && vcpu_must_park(vcpu))
         pthread_cond_wait(&vcpu->wake, &machine->loop->lock);
@@ -167,6 +168,7 @@ static void *vcpu_thread(void *opaque)
             vcpu_turn(vcpu);
     }
     vcpu->parked = true;
+    machine_settle(machine);
     pthread_cond_broadcast(&machine->parked);
     machine_unlock(machine);
     return NULL;
