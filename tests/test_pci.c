@@ -251,6 +251,7 @@ Test(pci, isa_lines_are_shared)
 {
     set_up();
     struct irq_line device = isa_irq(&irqs, 10), sci = isa_irq_sci(&irqs, 10);
+    struct irq_line second = isa_irq_second(&irqs, 10);
     config_out(1, 0x62, 1, 0x0a);
     pci_set_irq(&card[0].function, 1);
     irq_set(&device, 1);
@@ -258,7 +259,10 @@ Test(pci, isa_lines_are_shared)
     pci_set_irq(&card[0].function, 0);
     irq_set(&device, 0);
     cr_assert_eq(line_high(), 10);
+    irq_set(&second, 1);
     irq_set(&sci, 0);
+    cr_assert_eq(line_high(), 10);
+    irq_set(&second, 0);
     cr_assert_eq(line_high(), -1);
     cr_assert_eq(rig.rises[10], 1);
     irq_set(&(struct irq_line){device.set, device.opaque, 2}, 1);
