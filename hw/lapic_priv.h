@@ -1,5 +1,5 @@
-/* Shared by the files of the local APIC: registers (lapic.c), timer (lapic_timer.c), the bus
- * (apic_bus.c). */
+/* Shared by the files of the local APIC: requests and their delivery (lapic.c), registers
+ * (lapic_registers.c), timer (lapic_timer.c), the bus (apic_bus.c). */
 #ifndef HW_LAPIC_PRIV_H
 #define HW_LAPIC_PRIV_H
 
@@ -40,6 +40,13 @@ bool lapic_deliver(struct lapic *lapic, uint8_t mode, uint8_t vector, bool level
 /* The event of a local vector table entry. */
 void lapic_local_event(struct lapic *lapic, unsigned entry);
 void lapic_note_error(struct lapic *lapic, uint32_t bit);
+/* The pin to the processor follows the state (INV-1). */
+void lapic_update(struct lapic *lapic);
+void lapic_set_task_priority(struct lapic *lapic, uint8_t value);
+void lapic_end_of_interrupt(struct lapic *lapic);
+/* Is LINT0 or LINT1 level-triggered now?  It requests as long as its input is high. */
+bool lapic_is_by_level(const struct lapic *lapic, unsigned entry);
+void lapic_request_by_level(struct lapic *lapic, unsigned entry);
 /* Bits 7:4 of the priority that the processor has now (PPR). */
 uint8_t lapic_processor_priority(const struct lapic *lapic);
 

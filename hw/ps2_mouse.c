@@ -191,19 +191,18 @@ static void take_parameter(struct ps2_mouse *mouse, uint8_t byte)
     reply(mouse, PS2_ACK);
 }
 
-static void take_command(struct ps2_mouse *mouse, uint8_t command)
+static void reply_packet(struct ps2_mouse *mouse)
+{
+    uint8_t packet[4];
+    make_packet(mouse, packet);
+    for (unsigned i = 0; i < packet_bytes(mouse); i++)
+        reply(mouse, packet[i]);
+}
+
+/* Acknowledges the command, if it is one, and does it. */
+static void obey(struct ps2_mouse *mouse, uint8_t command)
 {
     struct ps2_mouse_state *state = &mouse->state;
-    if (state->wrap && command != RESET && command != LEAVE_WRAP) {
-        reply(mouse, command);
-        return;
-    }
-    if (command == RESEND) {
-        reply(mouse, state->last_sent);
-        return;
-    }
-    /* A command ends what was being sent. */
-    state->first = state->count = state->reply_count = 0;
     bool known = command >= SCALE_1 && command != 0xed && command != 0xef && command != 0xf1 &&
                  (command <= DEFAULTS || command == RESET);
     reply(mouse, known ? PS2_ACK : PS2_RESEND);
@@ -224,13 +223,9 @@ static void take_command(struct ps2_mouse *mouse, uint8_t command)
         forget_movement(mouse);
         state->remote = command == REMOTE_MODE;
         break;
-    case READ_DATA: {
-        uint8_t packet[4];
-        make_packet(mouse, packet);
-        for (unsigned i = 0; i < packet_bytes(mouse); i++)
-            reply(mouse, packet[i]);
+    case READ_DATA:
+        reply_packet(mouse);
         break;
-    }
     case LEAVE_WRAP:
     case ENTER_WRAP:
         forget_movement(mouse);
@@ -255,6 +250,20 @@ static void take_command(struct ps2_mouse *mouse, uint8_t command)
         break;
     default:
         break;
+    }
+}
+
+static void take_command(struct ps2_mouse *mouse, uint8_t command)
+{
+    struct ps2_mouse_state *state = &mouse->state;
+    if (state->wrap && command != RESET && command != LEAVE_WRAP) {
+        reply(mouse, command);
+    } else if (command == RESEND) {
+        reply(mouse, state->last_sent);
+    } else {
+        /* A command ends what was being sent. */
+        state->first = state->count = state->reply_count = 0;
+        obey(mouse, command);
     }
 }
 
