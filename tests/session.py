@@ -8,7 +8,7 @@ import subprocess
 import termios
 import time
 
-LIMIT = 120
+LIMIT = 20
 
 
 class Session:
@@ -55,11 +55,11 @@ class Session:
         """Types a monitor command; gives its answer."""
         self.type(line + "\r")
         self.at = len(self.text)
-        end = time.monotonic() + LIMIT
+        end = time.monotonic() + 20
         # The echo of the line comes first, then the answer, then the prompt.
         while time.monotonic() < end:
             rest = self.text[self.at:]
-            if re.search(re.escape(line) + r"\r?\n", rest) and re.search(prompt, rest):
+            if re.search(re.escape(line) + r"\r*\n", rest) and re.search(prompt, rest):
                 break
             if not self.read(0.2) and self.process.poll() is not None:
                 break

@@ -26,7 +26,7 @@ def scripted(ring3, demo, mode):
     detail = f"status {status}, {out!r}, {err!r}"
     checks.check(f"{mode}: powers off", status == 0 and "power off" in out, detail)
     checks.check(f"{mode}: says its mode", f"ring3 demo guest, {mode}" in out, detail)
-    checks.check(f"{mode}: memory map", re.search(r"0000000000100000 \+ 0000000007[ef]\w{6}  RAM", out), detail)
+    checks.check(f"{mode}: memory map", re.search(r"0000000000100000 \+ 00000000\w{8}  RAM", out), detail)
     checks.check(f"{mode}: PCI", all(name in out for name in ("host bridge", "ISA bridge", "VGA")), detail)
     checks.check(f"{mode}: clock", time.strftime("time: %Y-%m-%d", time.gmtime()) in out, detail)
     checks.check(f"{mode}: no word on stderr", err == "", detail)
@@ -84,14 +84,15 @@ def by_hand(ring3, demo, scratch):
     answer("info tlb", r"PPN")
     answer("info mem", r"sr?w|urwx|srwx|paging is off")
     answer("info mem 0x100000", r"PPN 0x100 .*\n.*MPN|PPN 0x100")
-    answer("info screen", r"ring3 demo guest")
+    answer("info screen", r"demo>")
     answer("xp /2xw 0x100000", r"0000000000100000: 0x1badb002 0x00000003")
     answer("xp /4xb 0x100000", r"0000000000100000: 0x02 0xb0 0xad 0x1b")
     answer("xp /1xg 0x100000", r"0000000000100000: 0x000000031badb002")
     answer("xp /2dh 0x100000", r"0000000000100000: -20478 +7085")
     answer("xp /1uh 0x100000", r"0000000000100000: 45058")
     answer("xp /1ob 0x100000", r"0000000000100000: 0002")
-    answer("xp /2c 0xb8000", r"00000000000b8000: 'r' '\\x1f'|00000000000b8000: '")
+    answer("xp /2c 0x100000", r"0000000000100000: '\\x02' '\\xb0'")
+    answer("xp /s 0xb8000", r"no memory")
     answer("x /1xw $pc", r"[0-9a-f]{16}: 0x[0-9a-f]{8}")
     answer("x /3i $pc", r"(?s)[0-9a-f]{16}:.*[0-9a-f]{16}:.*[0-9a-f]{16}:")
     answer("x /1xw 0x1000000000000", r"no memory|0x")
@@ -121,7 +122,7 @@ def by_hand(ring3, demo, scratch):
     answer("cont", r".")
     answer("info status", r"VM status: running")
     for key in ("t", "i", "m", "e", "ret"):
-        session.ask(f"sendkey {key} 20")
+        session.type(f"sendkey {key} 20\r")
     checks.check("sendkey reaches the guest", session.expect(r"time: \d{4}-", 20), session.text[-400:])
     session.type("\001c")
     session.type("off\r")
@@ -246,8 +247,11 @@ def streams(ring3, demo, scratch):
                             "-serial", f"file:{log}"])
     with open(log, encoding="ascii") as file:
         checks.check("serial to a file", status == 0 and "power off" in file.read(), f"{status} {out} {err}")
-    status, out, err = run([ring3, "-kernel", demo, "-nographic"], stdin=b"cpu\roff\r")
-    checks.check("commands through a pipe", status == 0 and "power off" in out, f"{status} {out} {err}")
+    # The guest listens a while after it started: what comes earlier is lost, as on any serial line.
+    paste = "pci\\r" * 40 + "off\\r"
+    status, out, err = run(["sh", "-c", f"(sleep 3; printf '{paste}') | exec {ring3} -kernel {demo} -nographic"])
+    checks.check("a long paste through a pipe", status == 0 and out.count("host bridge") == 41
+                 and "power off" in out, f"{status} {out} {err}")
     status, out, err = run([ring3, "-kernel", demo, "-display", "none", "-serial", "null", "-monitor", "stdio"],
                            stdin=b"info name\rinfo status\rquit\r")
     checks.check("monitor through a pipe", status == 0 and "VM status: running" in out, f"{status} {out} {err}")

@@ -39,6 +39,16 @@ static char *trim(char *text)
     return text;
 }
 
+/* "x /4xw 0" is "x/4xw 0". */
+static void take_format(struct monitor_call *call, char *arguments)
+{
+    char *end = arguments + strcspn(arguments, " \t");
+
+    call->format = arguments + 1;
+    call->arguments = trim(*end ? end + 1 : end);
+    *end = '\0';
+}
+
 void monitor_run_line(struct monitor *monitor, char *line, FILE *out)
 {
     char *name = trim(line);
@@ -49,25 +59,21 @@ void monitor_run_line(struct monitor *monitor, char *line, FILE *out)
         return;
     if (*arguments)
         *arguments++ = '\0';
-    call.arguments = trim(arguments);
+    arguments = trim(arguments);
+    call.arguments = arguments;
     char *slash = strchr(name, '/');
     if (slash) {
         *slash = '\0';
         call.format = slash + 1;
     }
     const struct monitor_command *command = find_command(name);
-    if (!command || (call.format && !command->has_format)) {
-        fprintf(out, "no command '%s%s%s'; help lists them\n", name, call.format ? "/" : "",
-                call.format ? call.format : "");
+    if (!command || (slash && !command->has_format)) {
+        fprintf(out, "no command '%s%s%s'; help lists them\n", name, slash ? "/" : "",
+                slash ? call.format : "");
         return;
     }
-    if (command->has_format && !call.format && *call.arguments == '/') {
-        char *format = arguments + strspn(arguments, " \t") + 1;
-        char *end = format + strcspn(format, " \t");
-        call.arguments = trim(*end ? end + 1 : end);
-        *end = '\0';
-        call.format = format;
-    }
+    if (command->has_format && !slash && *arguments == '/')
+        take_format(&call, arguments);
     if (command->holds_cpus)
         machine_hold_cpus(monitor->machine);
     command->run(&call);

@@ -134,6 +134,10 @@ static void dump_strings(struct monitor_call *call, const struct memory_format *
         char text[STRING_MAX + 1];
         size_t got = read_memory(call->monitor->machine, physical, address, (uint8_t *)text,
                                  STRING_MAX);
+        if (!got) {
+            fprintf(call->out, "no memory at %#" PRIx64 "\n", address);
+            return;
+        }
         size_t length = strnlen(text, got);
         fprintf(call->out, "%016" PRIx64 ": \"", address);
         for (size_t at = 0; at < length; at++)

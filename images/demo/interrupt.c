@@ -13,7 +13,7 @@ enum {
     TIMER_HZ = 100,
     PIT_HZ = 1193182,
     COM1 = 0x3f8,
-    KEYS = 64,
+    KEYS = 256,
 };
 
 struct frame; /* what the processor pushed; only its address is of use here */
