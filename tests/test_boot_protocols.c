@@ -8,15 +8,39 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RAM_BYTES = 32 << 20, TABLES = RAM_BYTES - 0x2000, RSDP_AT = 0xf0040, SETUP_BYTES = 5 * 512 };
+enum {
+    RAM_BYTES = 32 << 20,
+    TABLES = RAM_BYTES - 0x2000,
+    RSDP_AT = 0xf0040,
+    SETUP_BYTES = 5 * 512
+};
 
 static struct frames frames;
 static struct physmem physmem;
 static struct bus bus;
 static struct error error;
 
+/* What the present round of a test has taken. */
+static uint8_t *images[16];
+static unsigned image_count;
+static bool has_memory;
+
+static void release(void)
+{
+    while (image_count)
+        free(images[--image_count]);
+    if (has_memory) {
+        physmem_free(&physmem);
+        frames_free(&frames);
+        bus_free(&bus);
+    }
+    has_memory = false;
+}
+
 static struct boot setup(void)
 {
+    release();
+    has_memory = true;
     struct boot boot = {.physmem = &physmem,
                         .has_long_mode = true,
                         .command_line = "console=ttyS0",
@@ -37,12 +61,14 @@ static uint64_t peek(uint64_t address, unsigned bytes)
     return value;
 }
 
-/* An image of `length` bytes with recognisable contents, freed by nobody: a test is a process. */
+/* An image of `length` bytes with recognisable contents. */
 static struct boot_file image_new(size_t length)
 {
     struct boot_file file = {"image", malloc(length), length};
     for (size_t i = 0; i < length; i++)
         file.bytes[i] = (uint8_t)(i * 7 + 1);
+    cr_assert_lt(image_count, ARRAY_LENGTH(images));
+    images[image_count++] = file.bytes;
     return file;
 }
 
@@ -85,7 +111,7 @@ static struct boot_file linux_image(size_t payload)
     return file;
 }
 
-Test(boot, linux_lands_where_the_protocol_says)
+Test(boot, linux_lands_where_the_protocol_says, .fini = release)
 {
     struct boot boot = setup();
     enum { INITRD_BYTES = 12345, PAYLOAD = 64 << 10 };
@@ -124,7 +150,7 @@ Test(boot, linux_lands_where_the_protocol_says)
     cr_expect_eq(boot.entry.rip, 0x100000);
 }
 
-Test(boot, initrd_stays_below_the_kernels_limit)
+Test(boot, initrd_stays_below_the_kernels_limit, .fini = release)
 {
     struct boot boot = setup();
     boot.kernel = linux_image(16);
@@ -187,7 +213,7 @@ static void damage_initrd_size(struct boot *boot)
     boot->initrd = file_with(14 << 20);
 }
 
-Test(boot, damaged_linux_images_end_in_a_line)
+Test(boot, damaged_linux_images_end_in_a_line, .fini = release)
 {
     static const struct {
         void (*damage)(struct boot *boot);
@@ -217,21 +243,17 @@ Test(boot, damaged_linux_images_end_in_a_line)
     }
 }
 
-Test(boot, every_truncation_ends_in_a_line)
+Test(boot, every_truncation_ends_in_a_line, .fini = release)
 {
     for (size_t length = 0; length < SETUP_BYTES + 256; length += length < 0x300 ? 1 : 64) {
         struct boot boot = setup();
         boot.kernel = linux_image(256);
         /* WHY: a copy of just that length, so that a read beyond it is caught. */
-        uint8_t *copy = malloc(length);
-        memcpy(copy, boot.kernel.bytes, length);
-        boot.kernel.bytes = copy;
+        boot.kernel.bytes = memcpy(image_new(length).bytes, boot.kernel.bytes, length);
         boot.kernel.length = length;
         cr_expect_lt(boot_load(&boot, &error), 0, "length %zu", length);
         cr_expect(strstr(error.text, length < 0x206 ? "not a kernel" : "truncated"), "%zu: %s",
                   length, error.text);
-        physmem_free(&physmem);
-        frames_free(&frames);
     }
 }
 
@@ -285,7 +307,7 @@ static struct boot_file elf_image(bool is_64)
     return file;
 }
 
-Test(boot, pvh_kernel_gets_its_start_info)
+Test(boot, pvh_kernel_gets_its_start_info, .fini = release)
 {
     for (unsigned is_64 = 0; is_64 < 2; is_64++) {
         struct boot boot = setup();
@@ -310,7 +332,7 @@ Test(boot, pvh_kernel_gets_its_start_info)
     }
 }
 
-Test(boot, damaged_elf_images_end_in_a_line)
+Test(boot, damaged_elf_images_end_in_a_line, .fini = release)
 {
     static const struct {
         unsigned offset; /* of what is damaged in the 64-bit image */
@@ -353,7 +375,7 @@ static struct boot_file multiboot_image(uint32_t flags)
     return file;
 }
 
-Test(boot, multiboot_kernel_gets_its_information)
+Test(boot, multiboot_kernel_gets_its_information, .fini = release)
 {
     struct boot boot = setup();
     char initrd[256];
@@ -385,7 +407,7 @@ Test(boot, multiboot_kernel_gets_its_information)
     cr_expect_eq(peek(0x200800, 8), 0);
 }
 
-Test(boot, damaged_multiboot_images_end_in_a_line)
+Test(boot, damaged_multiboot_images_end_in_a_line, .fini = release)
 {
     static const struct {
         uint32_t flags;
@@ -421,7 +443,7 @@ Test(boot, damaged_multiboot_images_end_in_a_line)
 
 /* --- random bytes behind each magic */
 
-Test(boot, random_images_are_refused_or_loaded)
+Test(boot, random_images_are_refused_or_loaded, .fini = release)
 {
     uint64_t random = 88172645463325252u;
     for (unsigned round = 0; round < 3000; round++) {
@@ -437,8 +459,5 @@ Test(boot, random_images_are_refused_or_loaded)
         }
         int result = boot_load(&boot, &error);
         cr_expect(result == 0 || *error.text, "round %u", round);
-        free(boot.kernel.bytes);
-        physmem_free(&physmem);
-        frames_free(&frames);
     }
 }
