@@ -349,6 +349,26 @@ static void fdc_detach(void *device)
     timer_disarm(&((struct fdc *)device)->timer);
 }
 
+static void fdc_describe(const void *device, FILE *out)
+{
+    const struct fdc *fdc = device;
+    const struct fdc_state *state = &fdc->state;
+    fprintf(out, "fdc: dor %02x msr %02x ccr %02x phase %u, last command %02x, irq %u\n",
+            state->dor, main_status(fdc), state->ccr, state->phase, state->fifo[0],
+            state->irq_level);
+    for (unsigned i = 0; i < FDC_DRIVES; i++) {
+        const struct fdc_drive *drive = &fdc->drives[i];
+        if (!drive->present)
+            continue;
+        fprintf(out, "  floppy%u: cylinder %u%s, ", i, state->head[i],
+                state->disk_changed[i] ? ", disk changed" : "");
+        if (drive->medium)
+            blockdev_describe(drive->medium, out);
+        else
+            fprintf(out, "no disk\n");
+    }
+}
+
 const struct device_class fdc_class = {
     .name = "fdc",
     .state_offset = offsetof(struct fdc, state),
@@ -359,6 +379,7 @@ const struct device_class fdc_class = {
     .reset = fdc_reset,
     .after_load = fdc_after_load,
     .detach = fdc_detach,
+    .describe = fdc_describe,
 };
 
 void fdc_attach(struct fdc *fdc, struct bus *ports, struct irq_line irq, struct dma8237 *dma,

@@ -255,6 +255,18 @@ static int channel_after_load(void *device, struct error *error)
     return 0;
 }
 
+static void channel_describe(const void *device, FILE *out)
+{
+    const struct ide_channel *channel = device;
+    const struct ide_channel_state *state = &channel->state;
+    fprintf(out,
+            "ide%u: drive %u selected, control %02x, irq %u, bus master command %02x status %02x "
+            "table %08x%s\n",
+            channel->number, state->selected, state->device_control, state->irq_level,
+            state->bm_command, state->bm_status, state->prd_table,
+            channel->decoded ? "" : ", ports not decoded");
+}
+
 static const struct device_class channel_class = {
     .name = "ide-channel",
     .state_offset = offsetof(struct ide_channel, state),
@@ -264,6 +276,7 @@ static const struct device_class channel_class = {
     .field_count = ARRAY_LENGTH(channel_fields),
     .reset = channel_reset,
     .after_load = channel_after_load,
+    .describe = channel_describe,
 };
 
 static void attach_channel(struct ide *ide, unsigned number, struct irq_line irq)

@@ -291,6 +291,31 @@ static int vga_after_load(void *device, struct error *error)
     return 0;
 }
 
+static void describe_registers(FILE *out, const char *name, const uint8_t *registers, size_t count)
+{
+    fprintf(out, "  %-10s", name);
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, " %02x", registers[i]);
+    fputc('\n', out);
+}
+
+static void vga_describe(const void *device, FILE *out)
+{
+    const struct vga_state *state = &((const struct vga *)device)->state;
+    fprintf(out, "vga: misc output %02x, %s\n", state->misc_output,
+            vga_vbe_enabled(state)                           ? "VBE"
+            : state->graphics[GRAPHICS_MISC] & MISC_GRAPHICS ? "graphics"
+                                                             : "text");
+    describe_registers(out, "sequencer", state->sequencer, 5);
+    describe_registers(out, "crtc", state->crtc, CRTC_REGISTERS);
+    describe_registers(out, "graphics", state->graphics, 9);
+    describe_registers(out, "attribute", state->attribute, 21);
+    fprintf(out, "  vbe        %ux%u, %u bpp, enable %02x, bank %u, width %u, at %u,%u\n",
+            state->vbe[VBE_XRES], state->vbe[VBE_YRES], state->vbe[VBE_BPP], state->vbe[VBE_ENABLE],
+            state->vbe[VBE_BANK], state->vbe[VBE_VIRT_WIDTH], state->vbe[VBE_X_OFFSET],
+            state->vbe[VBE_Y_OFFSET]);
+}
+
 const struct device_class vga_class = {
     .name = "vga",
     .state_offset = offsetof(struct vga, state),
@@ -300,6 +325,7 @@ const struct device_class vga_class = {
     .field_count = ARRAY_LENGTH(vga_fields),
     .reset = vga_reset,
     .after_load = vga_after_load,
+    .describe = vga_describe,
 };
 
 static struct region ports_region(struct vga *vga, const char *name, uint64_t base, uint64_t length,
