@@ -103,15 +103,60 @@ EXEC(POPF_64)
     return exec_popf(cpu, insn, SIZE_64);
 }
 
+/* --- CLI and STI
+ *
+ * INV-1: no interrupt comes between STI and the instruction after it, and one that waited for STI
+ *        comes right after that.  While nothing waits, the next block is entered without a look at
+ *        `attention`; else the run loop takes one step.
+ * INV-2: what became due before CLI is delivered before CLI, so that "sti; nop; cli" in a loop lets
+ *        interrupts in although it is one block.
+ */
+
 EXEC(CLI)
 {
-    if (likely(cpu->cpl <= cpu_iopl(cpu)))
+    if (likely(cpu->cpl <= cpu_iopl(cpu))) {
+        if (unlikely(cpu->eflags & F_IF && !(cpu->mode & MODE_SINGLE) &&
+                     atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
+            return exec_stale(cpu, insn);
         cpu->eflags &= ~(uint32_t)F_IF;
-    else if (has_virtual_if(cpu))
+    } else if (has_virtual_if(cpu)) {
         cpu->eflags &= ~(uint32_t)F_VIF;
-    else
+    } else {
         RAISE_GP0();
+    }
     return NEXT(insn);
+}
+
+#ifdef RING3_THREADED
+/* The block at `rip`, entered into the jump cache; NULL when it cannot be had just now. */
+static never_inline struct block *find_next(struct cpu *cpu, uint64_t rip, uint64_t linear)
+{
+    struct block *block = block_find(cpu, rip);
+    if (!block || block->dead || block_fetch_context(cpu) != cpu->fetch_context)
+        return NULL;
+    *block_jump_entry(cpu, linear) =
+        (struct jump_entry){.linear = linear, .context = cpu->fetch_context, .block = block};
+    return block;
+}
+#endif
+
+/* SDM: interrupts stay off for one more instruction. */
+static always_inline int exec_shadowed(struct cpu *cpu, const struct insn *insn)
+{
+#ifdef RING3_THREADED
+    if (likely(!(cpu->mode & MODE_SINGLE) && !atomic_load(&cpu->lines))) {
+        uint64_t rip = insn_next_rip(cpu, insn), linear = cpu->code_base + rip;
+        const struct jump_entry *entry = block_jump_entry(cpu, linear);
+        struct block *block = entry->block;
+        if (unlikely(entry->linear != linear || entry->context != cpu->fetch_context ||
+                     block->dead))
+            block = find_next(cpu, rip, linear);
+        if (likely(block != NULL))
+            return block_enter(cpu, block, rip);
+    }
+#endif
+    cpu->inhibit = true;
+    return exec_end(cpu, insn);
 }
 
 EXEC(STI)
@@ -119,10 +164,8 @@ EXEC(STI)
     if (likely(cpu->cpl <= cpu_iopl(cpu))) {
         if (cpu->eflags & F_IF)
             return NEXT(insn);
-        /* SDM: interrupts stay off for one more instruction. */
-        cpu->inhibit = true;
         cpu_set_eflags(cpu, F_IF, F_IF);
-        return exec_end(cpu, insn);
+        return exec_shadowed(cpu, insn);
     }
     if (!has_virtual_if(cpu) || cpu->eflags & F_VIP)
         RAISE_GP0();

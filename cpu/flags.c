@@ -9,7 +9,9 @@ void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
     uint32_t changed = before ^ cpu->eflags;
     if (changed & (F_VM | F_AC))
         cpu_mode_changed(cpu);
-    /* The run loop looks at IF, TF and RF again before the next instruction. */
-    if (changed & (F_IF | F_TF | F_RF))
+    /* The run loop steps in before the next instruction for TF and RF, and for what waits on IF; a
+     * line that is raised from now on asks for attention itself. */
+    uint32_t set = changed & cpu->eflags;
+    if (unlikely(set & (F_TF | F_RF) || (set & F_IF && atomic_load(&cpu->lines))))
         atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
 }
