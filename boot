@@ -94,8 +94,12 @@ END
     tail -n 20 "$scratch/com2" >&2
     fail "the guest ended before the command did; the lines above are its kernel's last"
 fi
-printf 'ROWS=%s COLUMNS=%s\nexport TERM=%s\n' "$({ stty size || echo 24 80; } 2>/dev/null | cut -d' ' -f1)" \
-    "$({ stty size || echo 24 80; } 2>/dev/null | cut -d' ' -f2)" "$(printf %s "${TERM:-linux}" | tr -cd 'A-Za-z0-9-')" >"$scratch/terminal"
+size=$(stty size 2>/dev/null || true)
+case $size in
+"" | 0* | *" 0") size="24 80" ;;
+esac
+printf 'ROWS=%s COLUMNS=%s\nexport TERM=%s\n' "${size% *}" "${size#* }" \
+    "$(printf %s "${TERM:-linux}" | tr -cd 'A-Za-z0-9-')" >"$scratch/terminal"
 guest_initrd "$arch" "$scratch" <<END
 file /ring3/terminal 644 $scratch/terminal
 END
