@@ -1,5 +1,6 @@
 /* Chooses faster handlers for the instructions of a block: SEG_FLAT and a 64-bit address make
- * flat_… of exec_… (EXEC_OPERAND).
+ * flat_… of exec_… (EXEC_OPERAND), and what sets flags for a branch right after it becomes one with
+ * the branch (exec_fused.c).
  *
  * INV-1: only rows of opcodes_int.def are exchanged, and only their own handler.
  */
@@ -53,12 +54,24 @@ static bool is_flat(const struct insn *insn)
            (insn->row == OP_LEA_GvM || insn->seg == SEG_FLAT || insn->seg == SEG_FLAT_STACK);
 }
 
+static bool has_general_handler(const struct insn *insn)
+{
+    return insn->exec == opcode_exec[insn->row][insn->memory][insn->size];
+}
+
 void exec_specialise(struct insn *insns, unsigned count)
 {
-    for (struct insn *insn = insns; insn < insns + count; insn++) {
-        bool is_general = insn->exec == opcode_exec[insn->row][insn->memory][insn->size];
-        exec_fn *flat = flat_exec[insn->row][insn->size];
-        if (is_general && is_flat(insn) && flat)
-            insn->exec = flat;
+    for (unsigned i = 0; i < count; i++) {
+        struct insn *insn = &insns[i];
+        if (!has_general_handler(insn))
+            continue;
+        bool flat = is_flat(insn);
+        exec_fn *special = NULL;
+        if (i + 1 < count && has_general_handler(insn + 1))
+            special = exec_fuse(insn, flat);
+        if (!special && flat)
+            special = flat_exec[insn->row][insn->size];
+        if (special)
+            insn->exec = special;
     }
 }
