@@ -286,22 +286,11 @@ static bool system_translate(struct cpu *cpu, uint64_t linear, unsigned length, 
                            write ? ACCESS_WRITE : ACCESS_READ, parts);
 }
 
-/* Host address of the access if the supervisor's view allows it at once, else NULL. */
-static always_inline void *system_fast(struct cpu *cpu, uint64_t linear, unsigned size, bool write)
-{
-    const struct shadow_view *view = cpu->mmu.space->views[VIEW_SUPERVISOR];
-    if (unlikely(!view))
-        return NULL;
-    const struct shadow_entry *entry = &view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
-    uint64_t tag = write ? entry->write_tag : entry->read_tag;
-    return ((linear + (size - 1)) & PAGE_MASK) == tag ? (void *)(entry->addend + linear) : NULL;
-}
-
 bool mem_system_load(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t *value)
 {
     struct parts parts;
     if (likely(size == 8)) {
-        const void *host = system_fast(cpu, system_linear(cpu, linear), 8, false);
+        const void *host = mem_system_fast(cpu, system_linear(cpu, linear), 8, false);
         if (likely(host != NULL)) {
             *value = load_le64(host);
             return false;
@@ -318,7 +307,7 @@ bool mem_system_store(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t 
 {
     struct parts parts;
     if (likely(size == 8)) {
-        void *host = system_fast(cpu, system_linear(cpu, linear), 8, true);
+        void *host = mem_system_fast(cpu, system_linear(cpu, linear), 8, true);
         if (likely(host != NULL)) {
             store_le64(host, value);
             return false;

@@ -106,6 +106,18 @@ must_check bool mem_check_read(struct cpu *cpu, unsigned seg, uint64_t offset, u
  * program's own accesses without a segment.  `size` 1, 2, 4, 8. */
 must_check bool mem_system_load(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t *value);
 must_check bool mem_system_store(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
+/* Host address of `length` bytes of one page if the supervisor's view allows the access at once, else
+ * NULL: for those that would use mem_system_load or _store several times over. */
+static always_inline void *mem_system_fast(struct cpu *cpu, uint64_t linear, unsigned length,
+                                           bool write)
+{
+    const struct shadow_view *view = cpu->mmu.space->views[VIEW_SUPERVISOR];
+    if (unlikely(!view))
+        return NULL;
+    const struct shadow_entry *entry = &view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
+    uint64_t tag = write ? entry->write_tag : entry->read_tag;
+    return ((linear + (length - 1)) & PAGE_MASK) == tag ? (void *)(entry->addend + linear) : NULL;
+}
 /* Supervisor write check of a range (task switch: all faults before the first change). */
 must_check bool mem_system_check(struct cpu *cpu, uint64_t linear, unsigned length, bool write);
 

@@ -25,7 +25,11 @@ bool descriptor_fetch(struct cpu *cpu, uint16_t selector, unsigned vector,
     descriptor->selector = selector;
     if (unlikely(!descriptor_locate(cpu, selector, 8, &descriptor->address)))
         return cpu_fault(cpu, vector, SELECTOR_ERROR(selector));
-    return mem_system_load(cpu, descriptor->address, 8, &descriptor->raw);
+    const void *host = mem_system_fast(cpu, descriptor->address, 8, false);
+    if (unlikely(!host))
+        return mem_system_load(cpu, descriptor->address, 8, &descriptor->raw);
+    descriptor->raw = load_le64(host);
+    return false;
 }
 
 bool descriptor_fetch_high(struct cpu *cpu, const struct descriptor *descriptor, unsigned vector,

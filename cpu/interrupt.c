@@ -185,7 +185,8 @@ static bool deliver_protected(struct cpu *cpu, const struct event *event)
 
 /* --- long mode */
 
-static bool push_frame_long(struct cpu *cpu, const struct event *event, struct inner_stack *stack)
+static cold_path bool push_frame_long_slow(struct cpu *cpu, const struct event *event,
+                                           struct inner_stack *stack)
 {
     return inner_stack_push(cpu, stack, SIZE_64, cpu->segs[SS].selector) ||
            inner_stack_push(cpu, stack, SIZE_64, cpu->regs[RSP]) ||
@@ -195,6 +196,26 @@ static bool push_frame_long(struct cpu *cpu, const struct event *event, struct i
            (event->has_error && inner_stack_push(cpu, stack, SIZE_64, event->error));
 }
 
+/* The whole frame at once where it lies in one page. */
+static bool push_frame_long(struct cpu *cpu, const struct event *event, struct inner_stack *stack)
+{
+    uint64_t sp = stack->sp - 40;
+    uint8_t *host = mem_system_fast(cpu, sp - 8, 48, true);
+    if (unlikely(!host))
+        return push_frame_long_slow(cpu, event, stack);
+    store_le64(host + 40, cpu->segs[SS].selector);
+    store_le64(host + 32, cpu->regs[RSP]);
+    store_le64(host + 24, event->flags);
+    store_le64(host + 16, cpu->segs[CS].selector);
+    store_le64(host + 8, event->rip);
+    if (event->has_error) {
+        sp -= 8;
+        store_le64(host, event->error);
+    }
+    stack->sp = sp;
+    return false;
+}
+
 static bool deliver_long(struct cpu *cpu, const struct event *event)
 {
     struct descriptor gate, target;
@@ -202,9 +223,14 @@ static bool deliver_long(struct cpu *cpu, const struct event *event)
     if (unlikely(event->vector * 16 + 15 > cpu->idt.limit))
         return cpu_fault(cpu, VECTOR_GP, gate_error(event));
     gate.address = cpu->idt.base + event->vector * 16;
-    if (mem_system_load(cpu, gate.address, 8, &gate.raw) ||
-        mem_system_load(cpu, gate.address + 8, 8, &high))
+    const uint8_t *host = mem_system_fast(cpu, gate.address, 16, false);
+    if (likely(host != NULL)) {
+        gate.raw = load_le64(host);
+        high = load_le64(host + 8);
+    } else if (mem_system_load(cpu, gate.address, 8, &gate.raw) ||
+               mem_system_load(cpu, gate.address + 8, 8, &high)) {
         return true;
+    }
     unsigned type = descriptor_type(&gate);
     if (unlikely(!descriptor_is_system(&gate) ||
                  (type != SYSTEM_INTERRUPT32 && type != SYSTEM_TRAP32) || high >> 40 & 0x1f ||

@@ -48,45 +48,42 @@ static bool has(const struct cpu *cpu, enum feature feature)
 /* --- plain registers */
 
 enum plain_kind { ANY, CANONICAL, MASKED };
-enum maker { EITHER, INTEL, AMD };
 
 static const struct plain {
     uint32_t index;
     uint16_t field; /* offset in struct cpu_msrs */
     uint8_t feature;
-    uint8_t maker;
+    bool intel_only;
     uint8_t kind;
     uint64_t writable; /* MASKED: other bits are #GP */
 } plain[] = {
 #define FIELD(name) offsetof(struct cpu_msrs, name)
-    {MSR_SYSENTER_CS, FIELD(sysenter_cs), FEAT_SEP, EITHER, ANY, 0},
-    {MSR_SYSENTER_ESP, FIELD(sysenter_esp), FEAT_SEP, EITHER, CANONICAL, 0},
-    {MSR_SYSENTER_EIP, FIELD(sysenter_eip), FEAT_SEP, EITHER, CANONICAL, 0},
-    {MSR_STAR, FIELD(star), FEAT_SYSCALL, EITHER, ANY, 0},
-    {MSR_LSTAR, FIELD(lstar), FEAT_LM, EITHER, CANONICAL, 0},
-    {MSR_CSTAR, FIELD(cstar), FEAT_LM, EITHER, CANONICAL, 0},
-    {MSR_SFMASK, FIELD(sfmask), FEAT_LM, EITHER, MASKED, UINT32_MAX},
-    {MSR_KERNEL_GS_BASE, FIELD(kernel_gs_base), FEAT_LM, EITHER, CANONICAL, 0},
-    {MSR_TSC_AUX, FIELD(tsc_aux), FEAT_RDTSCP, EITHER, MASKED, UINT32_MAX},
-    {MSR_MCG_STATUS, FIELD(mcg_status), FEAT_MCA, EITHER, MASKED, 7},
-    {MSR_MCG_CTL, FIELD(mcg_ctl), FEAT_MCA, EITHER, ANY, 0},
-    {MSR_BIOS_SIGN_ID, FIELD(bios_sign_id), FEAT_CMOV, EITHER, ANY, 0},
-    {MSR_DEBUGCTL, FIELD(debugctl), FEAT_CMOV, EITHER, MASKED, DEBUGCTL_DEFINED},
-    {MSR_MISC_ENABLE, FIELD(misc_enable), FEAT_SSE2, INTEL, ANY, 0},
-    {MSR_FEATURE_CONTROL, FIELD(feature_control), FEAT_SSE2, INTEL, MASKED, 0},
-    {MSR_PLATFORM_INFO, FIELD(platform_info), FEAT_SSE2, INTEL, MASKED, 0},
+    {MSR_SYSENTER_CS, FIELD(sysenter_cs), FEAT_SEP, false, ANY, 0},
+    {MSR_SYSENTER_ESP, FIELD(sysenter_esp), FEAT_SEP, false, CANONICAL, 0},
+    {MSR_SYSENTER_EIP, FIELD(sysenter_eip), FEAT_SEP, false, CANONICAL, 0},
+    {MSR_STAR, FIELD(star), FEAT_SYSCALL, false, ANY, 0},
+    {MSR_LSTAR, FIELD(lstar), FEAT_LM, false, CANONICAL, 0},
+    {MSR_CSTAR, FIELD(cstar), FEAT_LM, false, CANONICAL, 0},
+    {MSR_SFMASK, FIELD(sfmask), FEAT_LM, false, MASKED, UINT32_MAX},
+    {MSR_KERNEL_GS_BASE, FIELD(kernel_gs_base), FEAT_LM, false, CANONICAL, 0},
+    {MSR_TSC_AUX, FIELD(tsc_aux), FEAT_RDTSCP, false, MASKED, UINT32_MAX},
+    {MSR_MCG_STATUS, FIELD(mcg_status), FEAT_MCA, false, MASKED, 7},
+    {MSR_MCG_CTL, FIELD(mcg_ctl), FEAT_MCA, false, ANY, 0},
+    {MSR_BIOS_SIGN_ID, FIELD(bios_sign_id), FEAT_CMOV, false, ANY, 0},
+    {MSR_DEBUGCTL, FIELD(debugctl), FEAT_CMOV, false, MASKED, DEBUGCTL_DEFINED},
+    {MSR_MISC_ENABLE, FIELD(misc_enable), FEAT_SSE2, true, ANY, 0},
+    {MSR_FEATURE_CONTROL, FIELD(feature_control), FEAT_SSE2, true, MASKED, 0},
+    {MSR_PLATFORM_INFO, FIELD(platform_info), FEAT_SSE2, true, MASKED, 0},
 #undef FIELD
 };
 
 static const struct plain *plain_find(const struct cpu *cpu, uint32_t index)
 {
-    enum maker maker = is_amd(cpu) ? AMD : INTEL;
-    for (unsigned i = 0; i < ARRAY_LENGTH(plain); i++)
-        if (plain[i].index == index)
-            return has(cpu, plain[i].feature) &&
-                           (plain[i].maker == EITHER || plain[i].maker == maker)
-                       ? &plain[i]
-                       : NULL;
+    for (unsigned i = 0; i < ARRAY_LENGTH(plain); i++) {
+        const struct plain *row = &plain[i];
+        if (row->index == index)
+            return has(cpu, row->feature) && !(row->intel_only && is_amd(cpu)) ? row : NULL;
+    }
     return NULL;
 }
 
@@ -332,10 +329,6 @@ static bool special_write(struct cpu *cpu, uint32_t index, uint64_t value)
         return false;
     case MSR_EFER:
         return efer_write(cpu, value);
-    case MSR_FS_BASE:
-        return base_write(cpu, FS, value);
-    case MSR_GS_BASE:
-        return base_write(cpu, GS, value);
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
         return value ? gp0(cpu) : false;
@@ -347,6 +340,8 @@ static bool special_write(struct cpu *cpu, uint32_t index, uint64_t value)
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
 {
     uint64_t ignored;
+    if (likely(index == MSR_FS_BASE || index == MSR_GS_BASE) && has(cpu, FEAT_LM))
+        return base_write(cpu, index == MSR_FS_BASE ? FS : GS, value);
     const struct plain *row = plain_find(cpu, index);
     if (row)
         return plain_write(cpu, row, value);

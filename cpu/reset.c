@@ -30,7 +30,10 @@ static void reset_segments(struct cpu *cpu)
         cpu->segs[seg] = reset_segment(0, 0, DATA);
     cpu->segs[CS] = reset_segment(RESET_CS, RESET_CS_BASE, DATA);
     cpu->segs[SEG_FLAT] = cpu->segs[SEG_FLAT_STACK] =
-        (struct segment){.limit = UINT32_MAX, .attributes = SEG_P | DATA | SEG_G | SEG_DB};
+        (struct segment){.limit = UINT32_MAX,
+                         .attributes = SEG_P | DATA | SEG_G | SEG_DB,
+                         .read_end = UINT64_MAX,
+                         .write_end = UINT64_MAX};
     cpu->ldt = reset_segment(0, 0, LDT_TYPE);
     cpu->tr = reset_segment(0, 0, TSS32_BUSY_TYPE);
     cpu->gdt = cpu->idt = (struct descriptor_table){.limit = 0xffff};

@@ -70,6 +70,12 @@ void segment_update(struct cpu *cpu, unsigned seg)
 
 void segment_update_limits(struct cpu *cpu)
 {
+    /* WHY: 64-bit code names no segments but these and the flat ones, whose ends never change. */
+    if (likely(cpu_is_64(cpu))) {
+        segment_update(cpu, FS);
+        segment_update(cpu, GS);
+        return;
+    }
     for (unsigned seg = 0; seg < SEG_COUNT; seg++)
         segment_update(cpu, seg);
 }
