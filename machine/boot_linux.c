@@ -23,6 +23,7 @@ enum {
     VERSION = 0x206,
     LOADER_TYPE = 0x210,
     LOAD_FLAGS = 0x211,
+    ENTRY_32 = 0x214,
     RAMDISK_IMAGE = 0x218,
     RAMDISK_SIZE = 0x21c,
     COMMAND_LINE_POINTER = 0x228,
@@ -100,8 +101,13 @@ static int linux_parse(const struct boot *boot, struct linux_header *header, str
     uint64_t needed = header->setup_bytes;
     if (version >= 0x204)
         needed += (uint64_t)load_le32(image + SYSTEM_SIZE) * 16;
-    if (boot->kernel.length <= header->setup_bytes || boot->kernel.length < needed)
+    /* WHY: the size is rounded up to 16 bytes, the file need not be. */
+    if (boot->kernel.length <= header->setup_bytes || boot->kernel.length + 15 < needed)
         return linux_truncated(boot, needed, error);
+    if (load_le32(image + ENTRY_32) == 0)
+        return error_set(error, ENOEXEC,
+                         "%s: this kernel can only be started by a BIOS; boot it from a disk image",
+                         boot->kernel.name);
     header->system_bytes = (uint32_t)(boot->kernel.length - header->setup_bytes);
     if (header->x_load_flags & X_KERNEL_64 && !boot->has_long_mode)
         return error_set(error, ENOEXEC,

@@ -103,6 +103,7 @@ static struct boot_file linux_image(size_t payload)
     memcpy(header + 0x202, "HdrS", 4);
     store_le16(header + 0x206, 0x20c);
     header[0x211] = 1;
+    store_le32(header + 0x214, 0x100000);
     store_le32(header + 0x22c, 0x7fffffff);
     store_le16(header + 0x236, 1);
     store_le32(header + 0x238, 255);
@@ -178,6 +179,10 @@ static void damage_zimage(struct boot *boot)
 {
     boot->kernel.bytes[0x211] = 0;
 }
+static void damage_entry(struct boot *boot)
+{
+    store_le32(boot->kernel.bytes + 0x214, 0);
+}
 static void damage_size(struct boot *boot)
 {
     store_le32(boot->kernel.bytes + 0x1f4, UINT32_MAX);
@@ -223,6 +228,7 @@ Test(boot, damaged_linux_images_end_in_a_line, .fini = release)
         {damage_flag, "not a kernel"},
         {damage_version, "boot protocol 2.01"},
         {damage_zimage, "zImage"},
+        {damage_entry, "BIOS"},
         {damage_size, "truncated"},
         {damage_init_size, "-m"},
         {damage_preferred, "-m"},
@@ -245,7 +251,7 @@ Test(boot, damaged_linux_images_end_in_a_line, .fini = release)
 
 Test(boot, every_truncation_ends_in_a_line, .fini = release)
 {
-    for (size_t length = 0; length < SETUP_BYTES + 256; length += length < 0x300 ? 1 : 64) {
+    for (size_t length = 0; length <= SETUP_BYTES + 256 - 16; length += length < 0x300 ? 1 : 64) {
         struct boot boot = setup();
         boot.kernel = linux_image(256);
         /* WHY: a copy of just that length, so that a read beyond it is caught. */
