@@ -293,6 +293,45 @@ Test(atapi, tray_and_medium)
     blockdev_close(other);
 }
 
+Test(atapi, a_large_image_is_a_dvd)
+{
+    struct error error;
+    char path[64];
+    image_create(path, SECTOR_BYTES);
+    cr_assert_eq(truncate(path, UINT64_C(3) << 30), 0);
+    struct blockdev *large = image_open(path, BLOCKDEV_READ_ONLY);
+    cr_assert_eq(ide_change_cd(&ide, 1, 0, large, false, NULL, &error), 0);
+    cr_assert_eq(run_bad(test_ready), 0x062800);
+    run_good((uint8_t[12]){0x46, 1, 0, 0, 0, 0, 0, 1, 0});
+    cr_assert_eq(buffer[7], 0x10, "the current profile is DVD-ROM");
+    cr_assert_eq(run_good((uint8_t[12]){0xad, 0, 0, 0, 0, 0, 0, 0, 16, 0}), 2052);
+    cr_assert_eq(__builtin_bswap32(load_le32(buffer + 12)), 0x30000 + (3u << 19) - 1);
+    cr_assert_eq(run_good((uint8_t[12]){0xad, 0, 0, 0, 0, 0, 0, 1, 16, 0}), 8);
+    cr_assert_eq(run_bad((uint8_t[12]){0xad, 0, 0, 0, 0, 0, 0, 9, 16, 0}), 0x052400);
+    cr_assert_eq(run_good((uint8_t[12]){0x28, 0, 0, 0x17, 0xff, 0xff, 0, 0, 1}), SECTOR_BYTES);
+    blockdev_close(large);
+    unlink(path);
+}
+
+Test(atapi, a_host_that_cannot_read_is_a_medium_error)
+{
+    struct error error;
+    char path[64];
+    uint8_t status;
+    image_create(path, 100 * SECTOR_BYTES);
+    struct blockdev *bad = image_open(path, BLOCKDEV_READ_ONLY);
+    cr_assert_eq(truncate(path, 50 * SECTOR_BYTES), 0);
+    cr_assert_eq(ide_change_cd(&ide, 1, 0, bad, false, NULL, &error), 0);
+    cr_assert_eq(run_bad(test_ready), 0x062800);
+    cr_assert_eq(run_good((uint8_t[12]){0x28, 0, 0, 0, 0, 49, 0, 0, 1}), SECTOR_BYTES);
+    cr_assert_eq(run_packet((uint8_t[12]){0x28, 0, 0, 0, 0, 50, 0, 0, 1}, 2048, &status), 0);
+    cr_assert_eq(status, 0x51);
+    cr_assert_eq(sense(), 0x031100);
+    run_good(test_ready);
+    blockdev_close(bad);
+    unlink(path);
+}
+
 Test(atapi, unknown_packets_fail)
 {
     static const uint8_t known[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x2b,

@@ -408,6 +408,26 @@ Test(fdc_media, read_only_and_empty)
     teardown();
 }
 
+Test(fdc_media, a_host_that_cannot_read_is_a_data_error)
+{
+    char path[64];
+    struct error error;
+    setup_with(0, 0);
+    image_create(path, BYTES);
+    struct blockdev *bad = image_open(path, 0);
+    cr_assert_eq(truncate(path, 512), 0);
+    cr_assert_eq(fdc_change_disk(&fdc, 0, bad, NULL, &error), 0);
+    start_controller();
+    program_dma(0x46, 0x10000, 1024);
+    COMMAND(0xe6, 0x00, 0, 0, 1, 2, 18, 0x1b, 0xff);
+    wait_irq();
+    read_result(7);
+    cr_assert(result[0] == 0x40 && result[1] == 0x20 && result[2] == 0x20 && result[5] == 2);
+    teardown();
+    blockdev_close(bad);
+    unlink(path);
+}
+
 Test(fdc, fuzz)
 {
     static const unsigned ports[] = {0x3f2, 0x3f4, 0x3f5, 0x3f5, 0x3f5,
