@@ -2,8 +2,8 @@
  * PIO and bus-master DMA.
  *
  * Files: ide.c (PCI function, ports), ide_drive.c (what both kinds of drive share), ata.c and
- * ata_identify.c (disks), atapi.c, atapi_info.c and cd_sector.c (CD drives), ide_dma.c (bus master).
- * Sources: Intel 82371SB (PIIX3) datasheet; ATA/ATAPI-6 (T13 1410D); MMC-3, SPC-2;
+ * ata_identify.c (disks), atapi.c, atapi_info.c and cd_sector.c (CD drives), ide_dma.c (bus
+ * master). Sources: Intel 82371SB (PIIX3) datasheet; ATA/ATAPI-6 (T13 1410D); MMC-3, SPC-2;
  * "Programming Interface for Bus Master IDE Controller" 1.0.
  *
  * INV-1: a drive's buffer_at <= buffer_end <= IDE_BUFFER_BYTES, whatever the guest does.
@@ -24,14 +24,14 @@ enum { IDE_CHANNELS = 2, IDE_UNITS = 2, IDE_BUFFER_BYTES = 64 * 1024 };
 /* What a drive is in the middle of. */
 enum ide_phase {
     IDE_IDLE,
-    IDE_COMMAND,    /* BSY: a command was written, the timer executes it */
-    IDE_PACKET,     /* DRQ: the host writes the command packet */
-    IDE_EXECUTE,    /* BSY: the packet is there, the timer executes it */
-    IDE_DATA_IN,    /* DRQ: the host reads buffer_at..block_end */
-    IDE_DATA_OUT,   /* DRQ: the host writes it */
-    IDE_NEXT_IN,    /* BSY between two such blocks */
+    IDE_COMMAND,  /* BSY: a command was written, the timer executes it */
+    IDE_PACKET,   /* DRQ: the host writes the command packet */
+    IDE_EXECUTE,  /* BSY: the packet is there, the timer executes it */
+    IDE_DATA_IN,  /* DRQ: the host reads buffer_at..block_end */
+    IDE_DATA_OUT, /* DRQ: the host writes it */
+    IDE_NEXT_IN,  /* BSY between two such blocks */
     IDE_NEXT_OUT,
-    IDE_DMA_IN,     /* DRQ: the bus master moves the data when it is started */
+    IDE_DMA_IN, /* DRQ: the bus master moves the data when it is started */
     IDE_DMA_OUT,
     IDE_SOFT_RESET, /* BSY: the host holds SRST */
     IDE_PHASES,
