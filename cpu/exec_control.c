@@ -18,10 +18,17 @@ static int exec_go_on(struct cpu *cpu, const struct insn *insn)
     return exec_transferred(cpu, insn, false);
 }
 
-/* WHY: with REX, bit 3 of the register numbers CR8..CR15; there is no CR8 outside 64-bit mode. */
+/* What does not exist is undefined at every privilege. */
+static bool has_control_register(unsigned number)
+{
+    return number == 0 || (number >= 2 && number <= 4) || number == 8;
+}
+
 EXEC(MOV_RyCd)
 {
     uint64_t value;
+    if (!has_control_register(insn->reg))
+        RAISE_UD();
     REQUIRE_CPL0();
     switch (insn->reg) {
     case 0:
@@ -36,11 +43,9 @@ EXEC(MOV_RyCd)
     case 4:
         value = cpu->mmu.registers.cr4;
         break;
-    case 8:
+    default:
         value = cpu->ops->cr8_read(cpu->machine, cpu);
         break;
-    default:
-        RAISE_UD();
     }
     REG64_SET(insn->rm, insn->size == SIZE_64 ? value : (uint32_t)value);
     return NEXT(insn);
@@ -48,6 +53,8 @@ EXEC(MOV_RyCd)
 
 EXEC(MOV_CdRy)
 {
+    if (!has_control_register(insn->reg))
+        RAISE_UD();
     REQUIRE_CPL0();
     uint64_t value = insn->size == SIZE_64 ? REG64(insn->rm) : REG32(insn->rm);
     switch (insn->reg) {
@@ -63,13 +70,11 @@ EXEC(MOV_CdRy)
     case 4:
         TRY(control_write_cr4(cpu, value));
         break;
-    case 8:
+    default:
         if (value >> 4)
             RAISE_GP0();
         cpu->ops->cr8_write(cpu->machine, cpu, (uint8_t)value);
         return exec_end(cpu, insn);
-    default:
-        RAISE_UD();
     }
     return exec_go_on(cpu, insn);
 }

@@ -93,8 +93,6 @@ static struct feature_set features_that_work(void)
     for (unsigned f = 0; f < FEATURE_COUNT; f++)
         if (!feature_host_supports(f))
             feature_remove(&set, f);
-    /* LIMIT: MWAIT does not sleep, so offering MONITOR would cost an idle guest its idleness. */
-    feature_remove(&set, FEAT_MONITOR);
     /* LIMIT: of BMI1 there is TZCNT, not what needs VEX. */
     feature_remove(&set, FEAT_BMI1);
     return set;
@@ -245,8 +243,11 @@ static void model_from_base(const struct base_model *base, const struct feature_
         .max_extended_leaf = base->max_extended_leaf,
         .physical_bits = base->physical_bits,
     };
-    if (!base->features)
+    if (!base->features) {
         model->features = *works;
+        /* LIMIT: MWAIT does not sleep; to offer it unasked would cost an idle guest its idleness. */
+        feature_remove(&model->features, FEAT_MONITOR);
+    }
     for (const uint8_t *f = base->features; f && *f != FEAT_BASE; f++)
         if (feature_has(works, *f))
             feature_add(&model->features, *f);

@@ -72,6 +72,7 @@ void cpu_reset(struct cpu *cpu, bool init)
     cpu->rmw.pending = false;
     cpu->wait_for_sipi = cpu->index != 0; /* MP protocol, SDM 3A §8.4 */
     if (!init) {
+        atomic_fetch_and(&cpu->lines, ~(unsigned)(LINE_NMI | LINE_INIT | LINE_SIPI));
         msr_reset(cpu);
         x87_reset(cpu);
         sse_reset(cpu);

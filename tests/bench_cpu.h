@@ -133,6 +133,29 @@ static inline void bench_enter_v86(struct rig *rig, unsigned iopl)
     cpu_mode_changed(cpu);
 }
 
+/* 64-bit mode at CPL 0 or 3 under the rig's page tables, stack at STACK_TOP(2) + 7; IST 1 is
+ * STACK_TOP(1) + 9. */
+static inline void bench_enter_long(struct rig *rig, unsigned cpl)
+{
+    struct cpu *cpu = rig->cpu;
+    rig_long(rig, BENCH_CODE_AT, cpl);
+    bench_gdt(rig, SEL_CODE64, descriptor_make(0, 0xfffff, ACCESS(1, 0, 1, 0xb), FLAGS_64));
+    bench_gdt(rig, SEL_CODE64 + 8, descriptor_make(0, 0xfffff, ACCESS(1, 0, 1, 3), FLAGS_32));
+    bench_gdt(rig, SEL_CODE64 + 16, descriptor_make(0, 0xfffff, ACCESS(1, 3, 1, 3), FLAGS_32));
+    bench_gdt(rig, SEL_CODE64 + 24, descriptor_make(0, 0xfffff, ACCESS(1, 3, 1, 0xb), FLAGS_64));
+    cpu->gdt = (struct descriptor_table){BENCH_GDT, BENCH_TABLE_LIMIT};
+    cpu->idt = (struct descriptor_table){BENCH_IDT, 0xfff};
+    cpu->tr = (struct segment){
+        .base = BENCH_TSS, .limit = 0x67, .selector = SEL_TSS, .attributes = SEG_P | 11};
+    cpu->ldt = segment_null(0);
+    poke(rig, BENCH_TSS + 4, STACK_TOP(0) + 4, 8);
+    poke(rig, BENCH_TSS + 36, STACK_TOP(1) + 9, 8);
+    cpu->eflags = 2 | F_IF;
+    cpu->segs[CS].selector = (uint16_t)(cpl ? SEL_CODE64 + 24 + 3 : SEL_CODE64);
+    cpu->segs[SS].selector = (uint16_t)(cpl ? SEL_CODE64 + 16 + 3 : SEL_CODE64 + 8);
+    cpu->regs[RSP] = STACK_TOP(2) + 7;
+}
+
 /* Runs bytes as one instruction; what came of it as vector << 16 | error code, or -1 for none. */
 static inline int64_t bench_run(struct rig *rig, const void *bytes, size_t length)
 {

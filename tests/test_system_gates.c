@@ -374,27 +374,6 @@ Test(system_gates, int_n_in_virtual_8086_mode)
 
 /* --- long mode */
 
-static void enter_long(unsigned cpl)
-{
-    struct cpu *cpu = rig.cpu;
-    rig_long(&rig, BENCH_CODE_AT, cpl);
-    bench_gdt(&rig, SEL_CODE64, descriptor_make(0, 0xfffff, ACCESS(1, 0, 1, 0xb), FLAGS_64));
-    bench_gdt(&rig, SEL_CODE64 + 8, descriptor_make(0, 0xfffff, ACCESS(1, 0, 1, 3), FLAGS_32));
-    bench_gdt(&rig, SEL_CODE64 + 16, descriptor_make(0, 0xfffff, ACCESS(1, 3, 1, 3), FLAGS_32));
-    bench_gdt(&rig, SEL_CODE64 + 24, descriptor_make(0, 0xfffff, ACCESS(1, 3, 1, 0xb), FLAGS_64));
-    cpu->gdt = (struct descriptor_table){BENCH_GDT, BENCH_TABLE_LIMIT};
-    cpu->idt = (struct descriptor_table){BENCH_IDT, 0xfff};
-    cpu->tr = (struct segment){
-        .base = BENCH_TSS, .limit = 0x67, .selector = SEL_TSS, .attributes = SEG_P | 11};
-    cpu->ldt = segment_null(0);
-    poke(&rig, BENCH_TSS + 4, STACK_TOP(0) + 4, 8);
-    poke(&rig, BENCH_TSS + 36, STACK_TOP(1) + 9, 8); /* IST 1 */
-    cpu->eflags = 2 | F_IF;
-    cpu->segs[CS].selector = (uint16_t)(cpl ? SEL_CODE64 + 24 + 3 : SEL_CODE64);
-    cpu->segs[SS].selector = (uint16_t)(cpl ? SEL_CODE64 + 16 + 3 : SEL_CODE64 + 8);
-    cpu->regs[RSP] = STACK_TOP(2) + 7;
-}
-
 static void idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned access, unsigned ist)
 {
     poke(&rig, BENCH_IDT + vector * 16, gate_make(selector, (uint32_t)offset, access, ist), 8);
@@ -406,7 +385,7 @@ Test(system_gates, long_mode_delivery_and_iretq)
     struct cpu *cpu = rig.cpu;
     for (unsigned n = 0; n < 8; n++) {
         bool from_user = n & 1, ist = n & 2, has_error = n & 4;
-        enter_long(from_user ? 3 : 0);
+        bench_enter_long(&rig, from_user ? 3 : 0);
         idt64(13, SEL_CODE64, UINT64_C(0xffff800012345678), ACCESS(1, 0, 0, 14), ist);
         struct segment ss = cpu->segs[SS];
         cr_assert_eq(deliver(13, INTERRUPT_EXTERNAL, has_error, 0x55), NO_FAULT);
@@ -450,11 +429,11 @@ Test(system_gates, long_mode_gates_that_are_no_good)
         {ACCESS(1, 0, 0, 14), 0, 0x1000, FAULT(VECTOR_GP, 1)},
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
-        enter_long(3);
+        bench_enter_long(&rig, 3);
         idt64(13, cases[i].selector, cases[i].offset, cases[i].access, 0);
         cr_assert_eq(deliver(13, INTERRUPT_EXTERNAL, false, 0), cases[i].expected, "case %u", i);
     }
-    enter_long(3);
+    bench_enter_long(&rig, 3);
     idt64(13, SEL_CODE64, 0x1000, ACCESS(1, 0, 0, 14), 0);
     poke(&rig, BENCH_TSS + 4, UINT64_C(0x1000000000000), 8);
     cr_assert_eq(deliver(13, INTERRUPT_EXTERNAL, false, 0), FAULT(VECTOR_SS, 1));
@@ -473,7 +452,7 @@ Test(system_gates, iretq_takes_a_null_stack_only_inside)
         {SEL_CODE(0), 0, FAULT(VECTOR_GP, 0)}, /* to compatibility mode */
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
-        enter_long(0);
+        bench_enter_long(&rig, 0);
         struct cpu *cpu = rig.cpu;
         cpu->regs[RSP] = STACK_TOP(2) - 64;
         const uint64_t frame[] = {0x1234, cases[i].cs, 2, 0x8000, cases[i].ss};
@@ -481,45 +460,7 @@ Test(system_gates, iretq_takes_a_null_stack_only_inside)
             poke(&rig, cpu->regs[RSP] + slot * 8, frame[slot], 8);
         cr_assert_eq(BENCH_RUN(&rig, 0x48, 0xcf), cases[i].expected, "case %u", i);
     }
-    enter_long(0);
+    bench_enter_long(&rig, 0);
     rig.cpu->eflags |= F_NT;
     cr_assert_eq(BENCH_RUN(&rig, 0x48, 0xcf), FAULT(VECTOR_GP, 0));
-}
-
-Test(system_gates, syscall_and_sysret)
-{
-    struct cpu *cpu = rig.cpu;
-    enter_long(3);
-    cpu->msr.star = UINT64_C(0x00230010) << 32;
-    cpu->msr.lstar = UINT64_C(0xffffffff81000000);
-    cpu->msr.sfmask = F_IF | F_TF | F_DF;
-    cpu->eflags |= F_DF;
-    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x05), NO_FAULT);
-    cr_assert_eq(cpu->rip, cpu->msr.lstar);
-    cr_assert_eq(cpu->regs[RCX], BENCH_CODE_AT + 2);
-    cr_assert_eq(cpu->regs[R11], 2 | F_IF | F_DF);
-    cr_assert_eq(cpu->eflags & (F_IF | F_DF), 0);
-    cr_assert_eq(cpu->segs[CS].selector, 0x10);
-    cr_assert_eq(cpu->segs[SS].selector, 0x18);
-    cr_assert_eq(cpu->cpl, 0);
-    cr_assert_eq(BENCH_RUN(&rig, 0x48, 0x0f, 0x07), NO_FAULT);
-    cr_assert_eq(cpu->rip, BENCH_CODE_AT + 2);
-    cr_assert_eq(cpu->segs[CS].selector, 0x33);
-    cr_assert_eq(cpu->segs[SS].selector, 0x2b);
-    cr_assert_eq(cpu->cpl, 3);
-    cr_assert_eq(cpu->eflags & (F_IF | F_DF), F_IF | F_DF);
-    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x07), FAULT(VECTOR_GP, 0));
-
-    enter_long(0);
-    cpu->regs[RCX] = UINT64_C(0x800000000000);
-    cr_assert_eq(BENCH_RUN(&rig, 0x48, 0x0f, 0x07), FAULT(VECTOR_GP, 0));
-    cr_assert_eq(cpu->cpl, 0);
-    /* to compatibility mode */
-    cpu->regs[RCX] = 0x1234;
-    cpu->regs[R11] = F_IF;
-    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x07), NO_FAULT);
-    cr_assert_eq(cpu->segs[CS].selector, 0x23);
-    cr_assert_eq(cpu_code_size(cpu), CODE_32);
-    mmu_set_efer(&cpu->mmu, cpu->mmu.registers.efer & ~EFER_SCE);
-    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x05), FAULT(VECTOR_UD, 0));
 }
