@@ -2,6 +2,7 @@
  */
 #include "machine/machine.h"
 
+#include "hw/display.h"
 #include "hw/vga.h"
 #include "softmmu/physmem.h"
 
@@ -307,4 +308,70 @@ Test(machine, what_cannot_be_had_ends_in_a_line, .init = setup, .timeout = 60)
         cr_expect(strstr(error.text, rows[i].part), "row %u: %s", i, error.text);
         cr_expect(!strchr(error.text, '\n'));
     }
+}
+
+/* --- firmware */
+
+/* A raw image of `bytes` whose boot sector leaves with `value`. */
+static void write_boot_image(char *name, size_t bytes, uint8_t value)
+{
+    static const uint8_t signature[2] = {0x55, 0xaa};
+    const uint8_t code[] = {0xba, 0x01, 0x05, 0xb0, value, 0xee, 0xf4};
+    strcpy(name, "/tmp/ring3-test-XXXXXX");
+    int fd = mkstemp(name);
+    cr_assert_eq(ftruncate(fd, (off_t)bytes), 0);
+    cr_assert_eq(pwrite(fd, code, sizeof code, 0), (ssize_t)sizeof code);
+    cr_assert_eq(pwrite(fd, signature, 2, 510), 2);
+    close(fd);
+}
+
+Test(machine, firmware_boots_in_the_order_asked, .init = setup, .timeout = 300)
+{
+    static const struct {
+        const char *order, *once;
+        bool strict;
+        int status;
+    } rows[] = {{"", "", false, 23},
+                {"ca", "", false, 23},
+                {"ac", "", false, 21},
+                {"c", "a", false, 21},
+                {"a", "", true, 21}};
+    char floppy[32], disk[32];
+    if (access("/usr/share/seabios/bios-256k.bin", R_OK) < 0)
+        cr_skip("SeaBIOS is not installed");
+    write_boot_image(floppy, 1440 << 10, 10);
+    write_boot_image(disk, 4 << 20, 11);
+    config.drives[0] = (struct drive_config){
+        .file = floppy, .format = "raw", .interface = DRIVE_FLOPPY, .index = -1};
+    config.drives[1] = (struct drive_config){
+        .file = disk, .format = "raw", .interface = DRIVE_IDE, .index = -1, .snapshot = true};
+    config.drive_count = 2;
+    for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
+        strcpy(config.boot.order, rows[i].order);
+        strcpy(config.boot.once, rows[i].once);
+        config.boot.strict = rows[i].strict;
+        struct machine *booted = machine_new(&config, &loop, &error);
+        cr_assert_not_null(booted, "%s", error.text);
+        cr_expect_eq(machine_run(booted), rows[i].status, "row %u", i);
+        machine_free(booted);
+    }
+    unlink(floppy);
+    unlink(disk);
+}
+
+/* The kernel writes a letter to the text screen that the VGA BIOS has set up. */
+Test(machine, kernels_find_a_text_screen, .init = setup, .timeout = 60)
+{
+    static const uint8_t code[] = {0xc7, 0x05, 0x00, 0x80, 0x0b,     0x00,
+                                   'R',  0x07, '3',  0x07, LEAVE(1), HALT};
+    char text[16];
+    if (access("/usr/share/seabios/vgabios-stdvga.bin", R_OK) < 0)
+        cr_skip("the VGA BIOS is not installed");
+    machine = new_machine(code, sizeof code);
+    cr_expect_eq(machine_run(machine), 3);
+    cr_expect(display_is_text(machine_vga(machine)));
+    display_text(machine_vga(machine), text, sizeof text);
+    cr_expect_eq(strncmp(text, "R3\n", 3), 0, "%.10s", text);
+    machine_free(machine);
+    unlink(kernel_name);
 }
