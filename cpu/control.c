@@ -1,10 +1,10 @@
 /* Writes to the control registers: what may be set when, and what follows.
  *
  * INV-1: EFER.LMA is CR0.PG & EFER.LME at all times; it changes here only.
- * INV-2: under PAE outside long mode the PDPTEs in mmu.registers are those of the last CR3 load or of
- *        the last change of CR0 or CR4 that reloads them.
- * Sources: SDM 3A §2.5 (control registers), §4.1.2 (paging modes), §4.4.1 (PDPTEs), §9.8.5 (entering
- * IA-32e mode), 2B MOV to CR.
+ * INV-2: under PAE outside long mode the PDPTEs in mmu.registers are those of the last CR3 load,
+ *        or of the last change of CR0 or CR4 that reloads them.
+ * Sources: SDM 3A §2.5 (control registers), §4.1.2 (paging modes), §4.4.1 (PDPTEs), §9.8.5
+ * (entering IA-32e mode), 2B MOV to CR.
  */
 #include "cpu/control.h"
 #include "cpu/descriptor.h"
@@ -85,14 +85,14 @@ static const struct {
     uint64_t bit;
     enum feature feature;
 } cr4_bits[] = {
-    {CR4_VME, FEAT_VME},          {CR4_PVI, FEAT_VME},
-    {CR4_TSD, FEAT_TSC},          {CR4_DE, FEAT_DE},
-    {CR4_PSE, FEAT_PSE},          {CR4_PAE, FEAT_PAE},
-    {CR4_MCE, FEAT_MCE},          {CR4_PGE, FEAT_PGE},
-    {CR4_PCE, FEAT_MMX},          {CR4_OSFXSR, FEAT_FXSR},
-    {CR4_OSXMMEXCPT, FEAT_SSE},   {CR4_UMIP, FEAT_UMIP},
+    {CR4_VME, FEAT_VME},           {CR4_PVI, FEAT_VME},
+    {CR4_TSD, FEAT_TSC},           {CR4_DE, FEAT_DE},
+    {CR4_PSE, FEAT_PSE},           {CR4_PAE, FEAT_PAE},
+    {CR4_MCE, FEAT_MCE},           {CR4_PGE, FEAT_PGE},
+    {CR4_PCE, FEAT_MMX},           {CR4_OSFXSR, FEAT_FXSR},
+    {CR4_OSXMMEXCPT, FEAT_SSE},    {CR4_UMIP, FEAT_UMIP},
     {CR4_FSGSBASE, FEAT_FSGSBASE}, {CR4_PCIDE, FEAT_PCID},
-    {CR4_OSXSAVE, FEAT_XSAVE},    {CR4_SMEP, FEAT_SMEP},
+    {CR4_OSXSAVE, FEAT_XSAVE},     {CR4_SMEP, FEAT_SMEP},
     {CR4_SMAP, FEAT_SMAP},
 };
 

@@ -15,12 +15,12 @@ static const struct feature_place {
 #undef FEATURE
 };
 
-#define CPUID_EDX_APIC      (1u << 9)
-#define CPUID_ECX_OSXSAVE   (1u << 27)
+#define CPUID_EDX_APIC    (1u << 9)
+#define CPUID_ECX_OSXSAVE (1u << 27)
 /* The bits of 1:EDX that AMD's 8000_0001h:EDX repeats. */
-#define AMD_REPEATED        0x0183f3ffu
-#define HYPERVISOR_LEAF     0x40000000u
-#define EXTENDED_LEAF       0x80000000u
+#define AMD_REPEATED    0x0183f3ffu
+#define HYPERVISOR_LEAF 0x40000000u
+#define EXTENDED_LEAF   0x80000000u
 
 static bool is_amd(const struct cpu *cpu)
 {

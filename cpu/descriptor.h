@@ -28,7 +28,7 @@ enum {
 };
 
 enum { SELECTOR_RPL = 3, SELECTOR_TI = 4 };
-#define SELECTOR_ERROR(selector) ((uint32_t)(selector) & 0xfffc) /* as an error code holds it */
+#define SELECTOR_ERROR(selector) (0xfffcu & (selector)) /* as an error code holds it */
 
 static inline bool selector_is_null(uint16_t selector)
 {
@@ -87,8 +87,8 @@ static inline uint32_t descriptor_base(const struct descriptor *descriptor)
 }
 static inline uint32_t descriptor_limit(const struct descriptor *descriptor)
 {
-    uint32_t limit = (uint32_t)(descriptor->raw & 0xffff) |
-                     (uint32_t)(descriptor->raw >> 32 & 0xf0000);
+    uint32_t limit =
+        (uint32_t)(descriptor->raw & 0xffff) | (uint32_t)(descriptor->raw >> 32 & 0xf0000);
     return descriptor->raw >> 55 & 1 ? limit << 12 | 0xfff : limit;
 }
 
@@ -100,8 +100,7 @@ static inline uint16_t gate_selector(const struct descriptor *gate)
 static inline uint32_t gate_offset(const struct descriptor *gate)
 {
     uint32_t low = gate->raw & 0xffff;
-    return descriptor_type(gate) & SYSTEM_32 ? low | (uint32_t)(gate->raw >> 32 & 0xffff0000)
-                                             : low;
+    return descriptor_type(gate) & SYSTEM_32 ? low | (uint32_t)(gate->raw >> 32 & 0xffff0000) : low;
 }
 static inline unsigned gate_parameters(const struct descriptor *gate)
 {

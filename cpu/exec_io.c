@@ -1,9 +1,9 @@
 /* Ports: IN, OUT, INS, OUTS.
  *
- * INV-1: a port is read only when its value can be stored, and written only after its value has been
- *        read: an access to a device is never repeated.
- * Sources: SDM 1 §18.5 (privilege, permission bitmap), 2A IN, INS, 2B OUT, OUTS, 3B §17.2.4 (I/O
- * breakpoints).
+ * INV-1: a port is read only when its value can be stored, and written only after its value has
+ *        been read: an access to a device is never repeated.
+ * Sources: SDM 1 §18.5 (privilege, permission bitmap), 2A IN, INS, 2B OUT, OUTS, 3B §17.2.4
+ * (I/O breakpoints).
  */
 #include "cpu/system.h"
 
@@ -70,7 +70,10 @@ static always_inline int exec_out(struct cpu *cpu, const struct insn *insn, uint
                                   unsigned size)
 {
     TRY(port_check(cpu, port, size));
-    port_write(cpu, port, size, size == 1 ? REG32(RAX) & 0xff : size == 2 ? REG16(RAX) : REG32(RAX));
+    port_write(cpu, port, size,
+               size == 1   ? REG32(RAX) & 0xff
+               : size == 2 ? REG16(RAX)
+                           : REG32(RAX));
     return exec_end(cpu, insn);
 }
 

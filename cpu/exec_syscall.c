@@ -1,9 +1,10 @@
 /* SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS; FS and GS base.
  *
  * They load CS and SS with fixed flat segments and read no descriptor.
- * QUIRK: who made the processor matters.  Of Intel's, SYSCALL exists in 64-bit mode only and SYSENTER
- * everywhere in protected mode; of AMD's, SYSCALL exists in every mode and SYSENTER not in long mode.
- * Sources: SDM 2B SYSCALL, SYSENTER, SYSEXIT, SYSRET, SWAPGS, 2D WRFSBASE; AMD APM vol. 3 SYSCALL.
+ * QUIRK: who made the processor matters.  Of Intel's, SYSCALL exists in 64-bit mode only and
+ * SYSENTER everywhere in protected mode; of AMD's, SYSCALL exists in every mode and SYSENTER not in
+ * long mode.
+ * Sources: SDM 2B SYSCALL, SYSENTER, SYSEXIT, SYSRET, SWAPGS, 2D WRFSBASE; AMD APM vol. 3.
  */
 #include "cpu/descriptor.h"
 
@@ -144,8 +145,7 @@ EXEC(SYSEXIT)
 {
     if (cpu_is_long(cpu) && is_amd(cpu))
         RAISE_UD();
-    if (!cpu_is_protected(cpu) || cpu->cpl != 0 ||
-        selector_is_null((uint16_t)cpu->msr.sysenter_cs))
+    if (!cpu_is_protected(cpu) || cpu->cpl != 0 || selector_is_null((uint16_t)cpu->msr.sysenter_cs))
         RAISE_GP0();
     return exec_transferred(cpu, insn, sysexit(cpu, insn));
 }

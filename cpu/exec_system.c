@@ -11,8 +11,9 @@ static bool umip_forbids(const struct cpu *cpu)
 static uint64_t next_address(const struct insn *insn, uint64_t at, unsigned bytes)
 {
     uint64_t next = at + bytes;
-    return insn->address == SIZE_64 ? next : insn->address == SIZE_32 ? (uint32_t)next
-                                                                      : (uint16_t)next;
+    return insn->address == SIZE_64   ? next
+           : insn->address == SIZE_32 ? (uint32_t)next
+                                      : (uint16_t)next;
 }
 
 /* --- GDTR and IDTR */
@@ -125,9 +126,8 @@ static bool fetch_system(struct cpu *cpu, uint16_t selector, unsigned types,
         return true;
     *segment = segment_from(descriptor, selector);
     segment->base |= (uint64_t)high << 32;
-    return linear_is_canonical(segment->base)
-               ? false
-               : cpu_fault(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
+    return linear_is_canonical(segment->base) ? false
+                                              : cpu_fault(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
 }
 
 static never_inline bool lldt(struct cpu *cpu, uint16_t selector)
@@ -216,8 +216,8 @@ static bool look_up(struct cpu *cpu, uint16_t selector, unsigned types, struct v
     if (descriptor_is_system(descriptor))
         visible->found = reachable && types >> descriptor_type(descriptor) & 1;
     else
-        visible->found = reachable || (descriptor_is_code(descriptor) &&
-                                       descriptor_is_conforming(descriptor));
+        visible->found =
+            reachable || (descriptor_is_code(descriptor) && descriptor_is_conforming(descriptor));
     return false;
 }
 

@@ -67,8 +67,7 @@ static bool enter_inner_privilege(struct cpu *cpu, const struct far *far, struct
         inner_stack_push(cpu, &stack, far->size, cpu->regs[RSP]) ||
         (!is_long && copy_parameters(cpu, &stack, far->size, parameters)) ||
         inner_stack_push(cpu, &stack, far->size, cpu->segs[CS].selector) ||
-        inner_stack_push(cpu, &stack, far->size, far->next) ||
-        descriptor_set_accessed(cpu, target))
+        inner_stack_push(cpu, &stack, far->size, far->next) || descriptor_set_accessed(cpu, target))
         return true;
     code.attributes |= SEG_ACCESSED;
     inner_stack_commit(cpu, &stack);
@@ -79,8 +78,8 @@ static bool enter_inner_privilege(struct cpu *cpu, const struct far *far, struct
 static bool far_to_code(struct cpu *cpu, const struct far *far, struct descriptor *target)
 {
     unsigned dpl = descriptor_dpl(target), rpl = far->selector & SELECTOR_RPL;
-    bool legal = descriptor_is_conforming(target) ? dpl <= cpu->cpl
-                                                  : dpl == cpu->cpl && rpl <= cpu->cpl;
+    bool legal =
+        descriptor_is_conforming(target) ? dpl <= cpu->cpl : dpl == cpu->cpl && rpl <= cpu->cpl;
     unsigned both = SEG_L | SEG_DB;
     if (!legal || (cpu_is_long(cpu) && (descriptor_attributes(target) & both) == both))
         return gp(cpu, far->selector);
@@ -115,9 +114,7 @@ static bool far_to_call_gate(struct cpu *cpu, const struct far *far, const struc
         return cpu_fault(cpu, VECTOR_NP, SELECTOR_ERROR(selector));
 
     struct far through = *far;
-    through.size = is_long                                ? SIZE_64
-                   : descriptor_type(gate) & SYSTEM_32 ? SIZE_32
-                                                          : SIZE_16;
+    through.size = is_long ? SIZE_64 : descriptor_type(gate) & SYSTEM_32 ? SIZE_32 : SIZE_16;
     if (far->is_call && !conforming && dpl < cpu->cpl)
         return enter_inner_privilege(cpu, &through, &target, offset, gate_parameters(gate));
     return enter_same_privilege(cpu, &through, &target, offset);
@@ -184,8 +181,7 @@ static bool far_transfer(struct cpu *cpu, const struct far *far)
         return true;
     if (descriptor_is_system(&target))
         return far_to_system(cpu, far, &target);
-    return descriptor_is_code(&target) ? far_to_code(cpu, far, &target)
-                                       : gp(cpu, far->selector);
+    return descriptor_is_code(&target) ? far_to_code(cpu, far, &target) : gp(cpu, far->selector);
 }
 
 /* --- handlers */

@@ -58,8 +58,7 @@ bool inner_stack_from_tss64(struct cpu *cpu, unsigned cpl, unsigned ist, struct 
     return linear_is_canonical(stack->sp) ? false : cpu_fault(cpu, VECTOR_SS, 0);
 }
 
-bool inner_stack_push(struct cpu *cpu, struct inner_stack *stack, enum op_size size,
-                      uint64_t value)
+bool inner_stack_push(struct cpu *cpu, struct inner_stack *stack, enum op_size size, uint64_t value)
 {
     unsigned bytes = 1u << size;
     uint64_t at = (stack->sp - bytes) & stack->mask;

@@ -99,8 +99,7 @@ static bool push_frame_inner(struct cpu *cpu, const struct event *event, enum op
 }
 
 /* The handler's code segment, checked alike in and outside long mode. */
-static bool fetch_handler(struct cpu *cpu, const struct descriptor *gate,
-                          struct descriptor *target)
+static bool fetch_handler(struct cpu *cpu, const struct descriptor *gate, struct descriptor *target)
 {
     uint16_t selector = gate_selector(gate);
     if (unlikely(selector_is_null(selector)))
@@ -118,8 +117,8 @@ static bool fetch_handler(struct cpu *cpu, const struct descriptor *gate,
     return false;
 }
 
-static bool deliver_inner(struct cpu *cpu, const struct event *event,
-                          const struct descriptor *gate, struct descriptor *target)
+static bool deliver_inner(struct cpu *cpu, const struct event *event, const struct descriptor *gate,
+                          struct descriptor *target)
 {
     enum op_size size = descriptor_type(gate) & SYSTEM_32 ? SIZE_32 : SIZE_16;
     struct segment code = segment_from(target, target->selector);
@@ -151,8 +150,8 @@ static bool deliver_protected(struct cpu *cpu, const struct event *event)
     gate.address = cpu->idt.base + event->vector * 8;
     if (mem_system_load(cpu, gate.address, 8, &gate.raw))
         return true;
-    const unsigned gates = 1u << SYSTEM_TASK_GATE | 1u << SYSTEM_INTERRUPT16 |
-                           1u << SYSTEM_TRAP16 | 1u << SYSTEM_INTERRUPT32 | 1u << SYSTEM_TRAP32;
+    const unsigned gates = 1u << SYSTEM_TASK_GATE | 1u << SYSTEM_INTERRUPT16 | 1u << SYSTEM_TRAP16 |
+                           1u << SYSTEM_INTERRUPT32 | 1u << SYSTEM_TRAP32;
     unsigned type = descriptor_type(&gate);
     if (!descriptor_is_system(&gate) || !(gates >> type & 1) ||
         (event->software && descriptor_dpl(&gate) < cpu->cpl))
@@ -253,10 +252,8 @@ static bool deliver_long(struct cpu *cpu, const struct event *event)
         if (cpl == cpu->cpl)
             stack.segment = cpu->segs[SS];
     } else {
-        stack = (struct inner_stack){.segment = cpu->segs[SS],
-                                     .sp = cpu->regs[RSP],
-                                     .mask = UINT64_MAX,
-                                     .flat = true};
+        stack = (struct inner_stack){
+            .segment = cpu->segs[SS], .sp = cpu->regs[RSP], .mask = UINT64_MAX, .flat = true};
     }
     stack.sp &= ~UINT64_C(15);
     if (segment_check_target(cpu, &code, rip) || push_frame_long(cpu, event, &stack) ||
@@ -274,8 +271,8 @@ static bool deliver_long(struct cpu *cpu, const struct event *event)
 /* SDM 3A §2.3, §17.3.1.1: RF is pushed as 1 by faults, but for instruction breakpoints. */
 static uint32_t pushed_flags(const struct cpu *cpu, unsigned vector, enum interrupt_kind kind)
 {
-    const uint32_t not_faults = 1u << VECTOR_DB | 1u << VECTOR_BP | 1u << VECTOR_OF |
-                                1u << VECTOR_DF | 1u << VECTOR_MC;
+    const uint32_t not_faults =
+        1u << VECTOR_DB | 1u << VECTOR_BP | 1u << VECTOR_OF | 1u << VECTOR_DF | 1u << VECTOR_MC;
     uint32_t flags = cpu_eflags(cpu);
     if (kind == INTERRUPT_EXCEPTION &&
         (!(not_faults >> vector & 1) || (vector == VECTOR_DB && cpu->fault.dr6 & DR6_BD)))
@@ -294,12 +291,12 @@ bool interrupt_enter(struct cpu *cpu, unsigned vector, enum interrupt_kind kind,
         .rip = rip,
         .flags = pushed_flags(cpu, vector, kind),
     };
-    bool fault = likely(cpu_is_long(cpu))                     ? deliver_long(cpu, &event)
+    bool fault = likely(cpu_is_long(cpu))          ? deliver_long(cpu, &event)
                  : cpu->mmu.registers.cr0 & CR0_PE ? deliver_protected(cpu, &event)
-                                                              : deliver_real(cpu, &event);
+                                                   : deliver_real(cpu, &event);
     if (unlikely(fault)) {
-        const uint32_t with_ext = 1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS |
-                                  1u << VECTOR_GP | 1u << VECTOR_AC;
+        const uint32_t with_ext =
+            1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS | 1u << VECTOR_GP | 1u << VECTOR_AC;
         if (!event.software && with_ext >> cpu->fault.vector & 1)
             cpu->fault.error |= 1;
         return true;
@@ -320,8 +317,8 @@ enum fault_class { FAULT_BENIGN, FAULT_CONTRIBUTORY, FAULT_PAGE };
 
 static enum fault_class fault_class(unsigned vector)
 {
-    const uint32_t contributory = 1u << VECTOR_DE | 1u << VECTOR_TS | 1u << VECTOR_NP |
-                                  1u << VECTOR_SS | 1u << VECTOR_GP;
+    const uint32_t contributory =
+        1u << VECTOR_DE | 1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS | 1u << VECTOR_GP;
     if (vector == VECTOR_PF)
         return FAULT_PAGE;
     return contributory >> vector & 1 ? FAULT_CONTRIBUTORY : FAULT_BENIGN;

@@ -12,7 +12,7 @@ struct frame {
 
 /* What IRET takes from the image outside protected mode: all but VM, VIF and VIP. */
 #define IRET_REAL_FLAGS (F_ARITH | F_TF | F_IF | F_DF | F_IOPL | F_NT | F_RF | F_AC | F_ID)
-#define IRET_ANY_FLAGS (F_ARITH | F_TF | F_DF | F_NT)
+#define IRET_ANY_FLAGS  (F_ARITH | F_TF | F_DF | F_NT)
 
 /* WHY: RF matters only to instruction breakpoints; left out when there are none, a return to a
  * faulting instruction need not be single-stepped to clear RF again. */
@@ -33,12 +33,11 @@ static bool iret_real(struct cpu *cpu, enum op_size size)
 {
     uint64_t sp = cpu->regs[RSP];
     struct frame frame;
-    if (pop_frame(cpu, &sp, size, &frame) ||
-        segment_jump_real(cpu, (uint16_t)frame.cs, frame.rip))
+    if (pop_frame(cpu, &sp, size, &frame) || segment_jump_real(cpu, (uint16_t)frame.cs, frame.rip))
         return true;
     stack_commit(cpu, sp);
-    set_flags(cpu, (uint32_t)frame.flags, size == SIZE_16 ? IRET_REAL_FLAGS & 0xffff
-                                                          : IRET_REAL_FLAGS);
+    set_flags(cpu, (uint32_t)frame.flags,
+              size == SIZE_16 ? IRET_REAL_FLAGS & 0xffff : IRET_REAL_FLAGS);
     return false;
 }
 
@@ -69,8 +68,7 @@ static bool iret_v86(struct cpu *cpu, enum op_size size)
     }
     uint64_t sp = cpu->regs[RSP];
     struct frame frame;
-    if (pop_frame(cpu, &sp, size, &frame) ||
-        segment_jump_real(cpu, (uint16_t)frame.cs, frame.rip))
+    if (pop_frame(cpu, &sp, size, &frame) || segment_jump_real(cpu, (uint16_t)frame.cs, frame.rip))
         return true;
     stack_commit(cpu, sp);
     uint32_t mask = IRET_REAL_FLAGS & ~(uint32_t)F_IOPL;
@@ -147,10 +145,9 @@ static bool iret_protected(struct cpu *cpu, enum op_size size)
     if (return_check_code(cpu, selector, &code))
         return true;
     bool pops_stack = is_64 || cpl > cpu->cpl;
-    if (pops_stack &&
-        ((!whole && (stack_pop(cpu, &sp, size, &frame.sp) ||
-                     stack_pop(cpu, &sp, size, &frame.ss))) ||
-         return_check_stack(cpu, (uint16_t)frame.ss, cpl, &code, &stack)))
+    if (pops_stack && ((!whole && (stack_pop(cpu, &sp, size, &frame.sp) ||
+                                   stack_pop(cpu, &sp, size, &frame.ss))) ||
+                       return_check_stack(cpu, (uint16_t)frame.ss, cpl, &code, &stack)))
         return true;
     if (segment_check_target(cpu, &code, frame.rip))
         return true;

@@ -59,28 +59,29 @@ static const struct {
     const char *name;
     enum feature feature;
 } aliases[] = {
-    {"sse3", FEAT_SSE3},     {"clfsh", FEAT_CLFSH}, {"pclmul", FEAT_PCLMUL},
-    {"tsc_deadline", FEAT_TSC_DEADLINE},            {"sse4", FEAT_SSE42},
-    {"sha", FEAT_SHA},       {"lzcnt", FEAT_ABM},   {"i64", FEAT_LM},
+    {"sse3", FEAT_SSE3},     {"clfsh", FEAT_CLFSH},
+    {"pclmul", FEAT_PCLMUL}, {"tsc_deadline", FEAT_TSC_DEADLINE},
+    {"sse4", FEAT_SSE42},    {"sha", FEAT_SHA},
+    {"lzcnt", FEAT_ABM},     {"i64", FEAT_LM},
 };
 
 /* What QEMU's command lines name and ring3 does not have: may be taken away, not asked for. */
 static const char *const absent[] = {
-    "avx",   "avx2",   "fma",    "f16c",     "xop",      "fma4",    "sse4a",      "svm",
-    "vmx",   "hle",    "rtm",    "3dnow",    "3dnowext", "mmxext",  "misalignsse", "pdcm",
-    "ss",    "ht",     "acpi",   "tm",       "pbe",      "kvm",     "kvmclock",   "kvm_pv_eoi",
-    "check", "enforce", "vaes",  "vpclmulqdq", "gfni",   "avx512f", "xsavec",     "xsaves",
-    "pku",   "la57",   "ibrs",   "stibp",    "ssbd",     "spec_ctrl", "tsc_adjust", "arat",
+    "avx",   "avx2",    "fma",  "f16c",       "xop",      "fma4",      "sse4a",       "svm",
+    "vmx",   "hle",     "rtm",  "3dnow",      "3dnowext", "mmxext",    "misalignsse", "pdcm",
+    "ss",    "ht",      "acpi", "tm",         "pbe",      "kvm",       "kvmclock",    "kvm_pv_eoi",
+    "check", "enforce", "vaes", "vpclmulqdq", "gfni",     "avx512f",   "xsavec",      "xsaves",
+    "pku",   "la57",    "ibrs", "stibp",      "ssbd",     "spec_ctrl", "tsc_adjust",  "arat",
 };
 
 /* --- what works */
 
 /* Features that are not (only) instructions: paging, flags, registers. */
 static const uint8_t architectural[] = {
-    FEAT_FPU,  FEAT_VME,    FEAT_DE,     FEAT_PSE,     FEAT_PAE,  FEAT_MCE,    FEAT_APIC,
-    FEAT_MTRR, FEAT_PGE,    FEAT_MCA,    FEAT_PAT,     FEAT_PSE36, FEAT_X2APIC, FEAT_SMEP,
-    FEAT_UMIP, FEAT_NX,     FEAT_PDPE1GB, FEAT_LM,     FEAT_PCID, FEAT_TSC_DEADLINE,
-    FEAT_ERMS, FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486, FEAT_CX16, /* CMPXCHG8B with REX.W */
+    FEAT_FPU,        FEAT_VME,    FEAT_DE,      FEAT_PSE,  FEAT_PAE,   FEAT_MCE,          FEAT_APIC,
+    FEAT_MTRR,       FEAT_PGE,    FEAT_MCA,     FEAT_PAT,  FEAT_PSE36, FEAT_X2APIC,       FEAT_SMEP,
+    FEAT_UMIP,       FEAT_NX,     FEAT_PDPE1GB, FEAT_LM,   FEAT_PCID,  FEAT_TSC_DEADLINE, FEAT_ERMS,
+    FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486,  FEAT_CX16, /* CMPXCHG8B with REX.W */
 };
 
 static struct feature_set features_that_work(void)
@@ -245,7 +246,7 @@ static void model_from_base(const struct base_model *base, const struct feature_
     };
     if (!base->features) {
         model->features = *works;
-        /* LIMIT: MWAIT does not sleep; to offer it unasked would cost an idle guest its idleness. */
+        /* LIMIT: MWAIT does not sleep: offered unasked, it would keep an idle guest busy. */
         feature_remove(&model->features, FEAT_MONITOR);
     }
     for (const uint8_t *f = base->features; f && *f != FEAT_BASE; f++)
@@ -260,8 +261,7 @@ int cpu_model_parse(const char *text, struct cpu_model *model, struct error *err
     const struct base_model *base = NULL;
     size_t length = strcspn(text, ",");
     for (unsigned i = 0; i < ARRAY_LENGTH(base_models); i++)
-        if (strlen(base_models[i].name) == length &&
-            !strncmp(base_models[i].name, text, length))
+        if (strlen(base_models[i].name) == length && !strncmp(base_models[i].name, text, length))
             base = &base_models[i];
     if (!base)
         return error_set(error, EINVAL,

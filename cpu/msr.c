@@ -1,7 +1,7 @@
 /* RDMSR and WRMSR: which registers exist, who has them, and what may be written to them.
  *
- * A register is either plain (a row of `plain`: a field of cpu->msr and the bits that may be set) or
- * has a function of its own below.  What is in neither is #GP(0).
+ * A register is either plain (a row of `plain`: a field of cpu->msr and the bits that may be set)
+ * or has a function of its own below.  What is in neither is #GP(0).
  * Sources: SDM 4 ch. 2, 3A §11.11 (MTRRs), §11.12 (PAT), §10.4.4 (APIC base), 3B §15.3 (machine
  * check); AMD APM vol. 2 app. A.
  */
@@ -13,17 +13,17 @@
 
 enum { MC_BANKS = 4, VARIABLE_MTRRS = 8 };
 
-#define MCG_CTL_PRESENT    BIT(8)
-#define MTRR_CAP           (VARIABLE_MTRRS | BIT(8) | BIT(10)) /* fixed ranges, write combining */
-#define APIC_BASE_BSP      BIT(8)
-#define APIC_BASE_X2APIC   BIT(10)
-#define APIC_BASE_ENABLE   BIT(11)
-#define APIC_BASE_DEFAULT  UINT64_C(0xfee00000)
-#define PAT_RESET          UINT64_C(0x0007040600070406)
+#define MCG_CTL_PRESENT        BIT(8)
+#define MTRR_CAP               (VARIABLE_MTRRS | BIT(8) | BIT(10)) /* fixed ranges, write combining */
+#define APIC_BASE_BSP          BIT(8)
+#define APIC_BASE_X2APIC       BIT(10)
+#define APIC_BASE_ENABLE       BIT(11)
+#define APIC_BASE_DEFAULT      UINT64_C(0xfee00000)
+#define PAT_RESET              UINT64_C(0x0007040600070406)
 #define FEATURE_CONTROL_LOCKED BIT(0)
-#define MISC_ENABLE_RESET  (BIT(0) | BIT(11) | BIT(12)) /* fast strings; no BTS, no PEBS */
-#define DEBUGCTL_DEFINED   (BIT(0) | BIT(1))
-#define BIOS_SIGNATURE     (UINT64_C(1) << 32)
+#define MISC_ENABLE_RESET      (BIT(0) | BIT(11) | BIT(12)) /* fast strings; no BTS, no PEBS */
+#define DEBUGCTL_DEFINED       (BIT(0) | BIT(1))
+#define BIOS_SIGNATURE         (UINT64_C(1) << 32)
 
 static bool gp0(struct cpu *cpu)
 {
@@ -104,9 +104,9 @@ static bool plain_write(struct cpu *cpu, const struct plain *row, uint64_t value
 /* Registers of AMD's that kernels look at without asking: nothing is configured there. */
 static bool is_amd_silent(const struct cpu *cpu, uint32_t index)
 {
-    static const uint32_t silent[] = {MSR_AMD_SYSCFG,  MSR_AMD_HWCR,
-                                      MSR_AMD_NB_CFG,  MSR_AMD_INTERRUPT_PENDING,
-                                      MSR_AMD_DC_CFG,  MSR_AMD_DE_CFG};
+    static const uint32_t silent[] = {MSR_AMD_SYSCFG, MSR_AMD_HWCR,
+                                      MSR_AMD_NB_CFG, MSR_AMD_INTERRUPT_PENDING,
+                                      MSR_AMD_DC_CFG, MSR_AMD_DE_CFG};
     if (!is_amd(cpu))
         return false;
     for (unsigned i = 0; i < ARRAY_LENGTH(silent); i++)

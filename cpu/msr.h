@@ -37,20 +37,20 @@ enum {
 };
 
 /* Above INT_MAX: not for an enum. */
-#define MSR_EFER                0xc0000080u
-#define MSR_STAR                0xc0000081u
-#define MSR_LSTAR               0xc0000082u
-#define MSR_CSTAR               0xc0000083u
-#define MSR_SFMASK              0xc0000084u
-#define MSR_FS_BASE             0xc0000100u
-#define MSR_GS_BASE             0xc0000101u
-#define MSR_KERNEL_GS_BASE      0xc0000102u
-#define MSR_TSC_AUX             0xc0000103u
-#define MSR_AMD_SYSCFG          0xc0010010u
-#define MSR_AMD_HWCR            0xc0010015u
-#define MSR_AMD_NB_CFG          0xc001001fu
+#define MSR_EFER                  0xc0000080u
+#define MSR_STAR                  0xc0000081u
+#define MSR_LSTAR                 0xc0000082u
+#define MSR_CSTAR                 0xc0000083u
+#define MSR_SFMASK                0xc0000084u
+#define MSR_FS_BASE               0xc0000100u
+#define MSR_GS_BASE               0xc0000101u
+#define MSR_KERNEL_GS_BASE        0xc0000102u
+#define MSR_TSC_AUX               0xc0000103u
+#define MSR_AMD_SYSCFG            0xc0010010u
+#define MSR_AMD_HWCR              0xc0010015u
+#define MSR_AMD_NB_CFG            0xc001001fu
 #define MSR_AMD_INTERRUPT_PENDING 0xc0010055u
-#define MSR_AMD_DC_CFG          0xc0011022u
-#define MSR_AMD_DE_CFG          0xc0011029u
+#define MSR_AMD_DC_CFG            0xc0011022u
+#define MSR_AMD_DE_CFG            0xc0011029u
 
 #endif

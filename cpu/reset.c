@@ -2,11 +2,11 @@
 #include "cpu/block.h"
 #include "cpu/system.h"
 
-#define CR0_RESET    (CR0_ET | CR0_NW | CR0_CD)
-#define DR6_RESET    UINT64_C(0xffff0ff0)
-#define DR7_RESET    UINT64_C(0x400)
-#define RESET_RIP    UINT64_C(0xfff0)
-#define RESET_CS     0xf000
+#define CR0_RESET     (CR0_ET | CR0_NW | CR0_CD)
+#define DR6_RESET     UINT64_C(0xffff0ff0)
+#define DR7_RESET     UINT64_C(0x400)
+#define RESET_RIP     UINT64_C(0xfff0)
+#define RESET_CS      0xf000
 #define RESET_CS_BASE UINT64_C(0xffff0000)
 
 static struct segment reset_segment(uint16_t selector, uint64_t base, unsigned attributes)

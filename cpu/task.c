@@ -19,7 +19,7 @@ enum {
     TASK_SEGMENTS = 6,
 };
 
-#define DR6_BT BIT(15)
+#define DR6_BT    BIT(15)
 #define DR7_LOCAL UINT64_C(0x155) /* L0..L3 and LE */
 
 static const uint8_t tss_segments[TASK_SEGMENTS] = {ES, CS, SS, DS, FS, GS};
@@ -223,8 +223,7 @@ static void task_commit(struct cpu *cpu, const struct task *task, const struct d
 }
 
 /* Everything of the old task, its TSS and the new TSS's descriptor and link. */
-static bool task_leave(struct cpu *cpu, struct descriptor *tss, enum task_switch kind,
-                       uint64_t rip)
+static bool task_leave(struct cpu *cpu, struct descriptor *tss, enum task_switch kind, uint64_t rip)
 {
     uint32_t eflags = cpu_eflags(cpu);
     uint64_t base = descriptor_base(tss);
@@ -239,8 +238,7 @@ static bool task_leave(struct cpu *cpu, struct descriptor *tss, enum task_switch
         return true;
     if (nests && mem_system_store(cpu, base, 2, cpu->tr.selector))
         return true;
-    return kind != TASK_RETURN &&
-           descriptor_set_type(cpu, tss, descriptor_type(tss) | SYSTEM_BUSY);
+    return kind != TASK_RETURN && descriptor_set_type(cpu, tss, descriptor_type(tss) | SYSTEM_BUSY);
 }
 
 bool task_switch(struct cpu *cpu, struct descriptor *tss, enum task_switch kind, uint64_t rip)

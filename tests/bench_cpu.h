@@ -29,9 +29,9 @@ enum {
 };
 
 /* Flat code and data of DPL d, with RPL d. */
-#define SEL_CODE(d) ((uint16_t)(0x08 + (d) * 16 + (d)))
-#define SEL_DATA(d) ((uint16_t)(0x10 + (d) * 16 + (d)))
-#define STACK_TOP(d) ((uint32_t)(BENCH_STACKS + (d) * 0x1000))
+#define SEL_CODE(d)  ((uint16_t)(0x08 + 17 * (d)))
+#define SEL_DATA(d)  ((uint16_t)(0x10 + 17 * (d)))
+#define STACK_TOP(d) ((uint32_t)(BENCH_STACKS + 0x1000 * (d)))
 
 /* Access byte: P, DPL, S, type. */
 #define ACCESS(p, dpl, s, type) ((unsigned)((p) << 7 | (dpl) << 5 | (s) << 4 | (type)))
@@ -77,8 +77,10 @@ static inline struct segment bench_segment(struct rig *rig, uint16_t selector)
 static inline void bench_tables(struct rig *rig)
 {
     for (unsigned dpl = 0; dpl < 4; dpl++) {
-        bench_gdt(rig, SEL_CODE(dpl), descriptor_make(0, 0xfffff, ACCESS(1, dpl, 1, 0xb), FLAGS_32));
-        bench_gdt(rig, SEL_DATA(dpl), descriptor_make(0, 0xfffff, ACCESS(1, dpl, 1, 0x3), FLAGS_32));
+        bench_gdt(rig, SEL_CODE(dpl),
+                  descriptor_make(0, 0xfffff, ACCESS(1, dpl, 1, 0xb), FLAGS_32));
+        bench_gdt(rig, SEL_DATA(dpl),
+                  descriptor_make(0, 0xfffff, ACCESS(1, dpl, 1, 0x3), FLAGS_32));
     }
     bench_gdt(rig, SEL_TSS, descriptor_make(BENCH_TSS, 0xfff, ACCESS(1, 0, 0, 11), 0));
     bench_gdt(rig, SEL_LDT, descriptor_make(BENCH_LDT, BENCH_TABLE_LIMIT, ACCESS(1, 0, 0, 2), 0));

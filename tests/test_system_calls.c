@@ -1,5 +1,5 @@
-/* SYSCALL, SYSRET, SYSENTER, SYSEXIT of both makers' processors, SWAPGS and the FS and GS bases; port
- * strings that fault or are interrupted.  SDM 2B by name, AMD APM vol. 3. */
+/* SYSCALL, SYSRET, SYSENTER, SYSEXIT of both makers' processors, SWAPGS and the FS and GS bases;
+ * port strings that fault or are interrupted.  SDM 2B by name, AMD APM vol. 3. */
 #include "cpu/msr.h"
 #include "tests/bench_cpu.h"
 

@@ -1,5 +1,5 @@
-/* Who may change which flag: POPF, IRET, CLI, STI, PUSHF by CPL, IOPL, VME and PVI; ports by IOPL and
- * the TSS's bitmap; the shadow after STI and MOV SS.  SDM 2B POPF, 3A §20.3, 1 §18.5. */
+/* Who may change which flag: POPF, IRET, CLI, STI, PUSHF by CPL, IOPL, VME and PVI; ports by IOPL
+ * and the TSS's bitmap; the shadow after STI and MOV SS.  SDM 2B POPF, 3A §20.3, 1 §18.5. */
 #include "tests/bench_cpu.h"
 
 static struct rig rig;
@@ -69,7 +69,8 @@ static void check_cli_sti(const struct state *s)
             fault = true;
         else
             expected = sti ? before | F_VIF : before & ~(uint32_t)F_VIF;
-        rig.cpu->mode |= MODE_SINGLE; /* as the run loop steps: no look at what is due, no next block */
+        /* As the run loop steps: no look at what is due, no next block. */
+        rig.cpu->mode |= MODE_SINGLE;
         cr_assert_eq(BENCH_RUN(&rig, sti ? 0xfb : 0xfa), fault ? FAULT(VECTOR_GP, 0) : NO_FAULT,
                      SHOW(s));
         cr_assert_eq(rig.cpu->eflags, expected, SHOW(s));

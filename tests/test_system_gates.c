@@ -48,9 +48,10 @@ static void check_call_gate(const struct gate_case *c, bool is_call)
 
     int64_t got = bench_far(&rig, is_call, (uint16_t)(SEL_GATE | c->rpl), 0xdead);
     int64_t expected = call_gate_rule(c, is_call);
-    cr_assert_eq(got, expected, "call %d gate dpl %u rpl %u cpl %u code dpl %u conf %u p %u %u: %llx",
-                 is_call, c->gate_dpl, c->rpl, c->cpl, c->code_dpl, c->conforming, c->gate_p,
-                 c->code_p, (unsigned long long)got);
+    cr_assert_eq(got, expected,
+                 "call %d gate dpl %u rpl %u cpl %u code dpl %u conf %u p %u %u: %llx", is_call,
+                 c->gate_dpl, c->rpl, c->cpl, c->code_dpl, c->conforming, c->gate_p, c->code_p,
+                 (unsigned long long)got);
     if (got != NO_FAULT) {
         cr_assert(cpu->cpl == c->cpl && cpu->regs[RSP] == sp && cpu->rip == BENCH_CODE_AT);
         return;
@@ -80,7 +81,7 @@ static void check_call_gate(const struct gate_case *c, bool is_call)
 Test(system_gates, call_gates)
 {
     for (unsigned n = 0; n < 1u << 12; n++) {
-        struct gate_case c = {n & 3,      n >> 2 & 3, n >> 4 & 3,  n >> 6 & 3,
+        struct gate_case c = {n & 3,      n >> 2 & 3, n >> 4 & 3, n >> 6 & 3,
                               n >> 8 & 1, n >> 9 & 1, n >> 10 & 1};
         check_call_gate(&c, n >> 11 & 1);
     }
@@ -106,8 +107,9 @@ Test(system_gates, inner_stacks_that_are_no_good)
     };
     bench_gdt(&rig, SEL_GATE, gate_make(SEL_CODE(0), 0x5678, ACCESS(1, 3, 0, 12), 0));
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
-        bench_gdt(&rig, SEL_TEST2,
-                  descriptor_make(0, cases[i].limit, ACCESS(0, 0, 0, 0) | cases[i].access, FLAGS_32));
+        bench_gdt(
+            &rig, SEL_TEST2,
+            descriptor_make(0, cases[i].limit, ACCESS(0, 0, 0, 0) | cases[i].access, FLAGS_32));
         poke(&rig, BENCH_TSS + 4, cases[i].sp, 4);
         poke(&rig, BENCH_TSS + 8, cases[i].selector, 4);
         bench_enter(&rig, 3);
@@ -233,7 +235,7 @@ Test(system_gates, double_and_triple_faults)
     enum { BENIGN, CONTRIBUTORY, PAGE };
     static const struct {
         uint8_t vector, class;
-    } first[] = {{VECTOR_UD, BENIGN}, {VECTOR_NM, BENIGN}, {VECTOR_DE, CONTRIBUTORY},
+    } first[] = {{VECTOR_UD, BENIGN},       {VECTOR_NM, BENIGN},       {VECTOR_DE, CONTRIBUTORY},
                  {VECTOR_TS, CONTRIBUTORY}, {VECTOR_NP, CONTRIBUTORY}, {VECTOR_SS, CONTRIBUTORY},
                  {VECTOR_GP, CONTRIBUTORY}, {VECTOR_PF, PAGE}};
     for (unsigned i = 0; i < ARRAY_LENGTH(first); i++) {
@@ -313,8 +315,8 @@ Test(system_gates, from_virtual_8086_and_back)
     cr_assert_not(cpu->eflags & F_VM);
     cr_assert(cpu_is_protected(cpu));
     cr_assert_eq(cpu->regs[RSP], STACK_TOP(0) - 40);
-    const uint32_t frame[] = {0x77, 0, 0x100, flags | F_RF, STACK_TOP(3), 0, 0x000, 0x300, 0x400,
-                              0x500};
+    const uint32_t frame[] = {0x77, 0,     0x100, flags | F_RF, STACK_TOP(3),
+                              0,    0x000, 0x300, 0x400,        0x500};
     for (unsigned i = 0; i < ARRAY_LENGTH(frame); i++)
         cr_assert_eq(bench_stack(&rig, i), frame[i], "slot %u", i);
     static const uint8_t data[] = {ES, DS, FS, GS};
@@ -374,7 +376,8 @@ Test(system_gates, int_n_in_virtual_8086_mode)
 
 /* --- long mode */
 
-static void idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned access, unsigned ist)
+static void idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned access,
+                  unsigned ist)
 {
     poke(&rig, BENCH_IDT + vector * 16, gate_make(selector, (uint32_t)offset, access, ist), 8);
     poke(&rig, BENCH_IDT + vector * 16 + 8, offset >> 32, 8);
@@ -399,8 +402,8 @@ Test(system_gates, long_mode_delivery_and_iretq)
             cr_assert_eq(rig_peek(&rig, cpu->regs[RSP], 8), 0x55);
             cpu->regs[RSP] += 8;
         }
-        const uint64_t frame[] = {BENCH_CODE_AT, from_user ? SEL_CODE64 + 27 : SEL_CODE64,
-                                  2 | F_IF, STACK_TOP(2) + 7, ss.selector};
+        const uint64_t frame[] = {BENCH_CODE_AT, from_user ? SEL_CODE64 + 27 : SEL_CODE64, 2 | F_IF,
+                                  STACK_TOP(2) + 7, ss.selector};
         for (unsigned i = 0; i < 5; i++)
             cr_assert_eq(rig_peek(&rig, cpu->regs[RSP] + i * 8, 8), frame[i], "slot %u", i);
         cr_assert_eq(BENCH_RUN(&rig, 0x48, 0xcf), NO_FAULT);

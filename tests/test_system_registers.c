@@ -168,8 +168,10 @@ static uint64_t run_to_debug_handler(uint64_t dr0, uint64_t dr7)
 Test(system_registers, breakpoints)
 {
     cr_assert_eq(run_to_debug_handler(0x8004, 0x400), 0, "not enabled");
-    cr_assert_eq(run_to_debug_handler(0x8006, 0x10001 | 0x400), 0, "a byte beside the word written");
-    cr_assert_eq(run_to_debug_handler(0x8005, 0x10001 | 0x400), BENCH_CODE_AT + 11, "write, one byte");
+    cr_assert_eq(run_to_debug_handler(0x8006, 0x10001 | 0x400), 0,
+                 "a byte beside the word written");
+    cr_assert_eq(run_to_debug_handler(0x8005, 0x10001 | 0x400), BENCH_CODE_AT + 11,
+                 "write, one byte");
     cr_assert_eq(rig.cpu->dr[6] & 15, 1);
     cr_assert_eq(run_to_debug_handler(0x8006, 0xd0001 | 0x400), BENCH_CODE_AT + 11, "four bytes");
     cr_assert_eq(run_to_debug_handler(0x8007, 0x30001 | 0x400), BENCH_CODE_AT + 5, "read or write");
@@ -283,8 +285,8 @@ Test(system_registers, models)
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct cpu_model model;
         struct error error = {""};
-        cr_assert_eq(cpu_model_parse(cases[i].text, &model, &error), cases[i].legal ? 0 : -22,
-                     "%s", cases[i].text);
+        cr_assert_eq(cpu_model_parse(cases[i].text, &model, &error), cases[i].legal ? 0 : -22, "%s",
+                     cases[i].text);
         if (!cases[i].legal) {
             cr_assert_not_null(strstr(error.text, "-cpu"));
             continue;

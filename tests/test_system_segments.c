@@ -71,9 +71,8 @@ static uint16_t place(const struct combination *c)
 
 static int64_t load(unsigned seg, uint16_t selector)
 {
-    return segment_load(rig.cpu, seg, selector)
-               ? FAULT(rig.cpu->fault.vector, rig.cpu->fault.error)
-               : NO_FAULT;
+    return segment_load(rig.cpu, seg, selector) ? FAULT(rig.cpu->fault.vector, rig.cpu->fault.error)
+                                                : NO_FAULT;
 }
 
 static void check_data(const struct combination *c)
@@ -161,9 +160,9 @@ Test(system_segments, limits_of_expand_up_and_down)
         uint32_t edges[] = {cases[i].first, cases[i].first - 1, cases[i].last, cases[i].last + 1};
         for (unsigned e = 0; e < 4; e++) {
             uint8_t code[5] = {0xa0}; /* MOV AL, [offset] */
-            bench_gdt(&rig, SEL_TEST, descriptor_make(0, cases[i].limit,
-                                                      ACCESS(1, 0, 1, cases[i].type),
-                                                      cases[i].flags));
+            bench_gdt(
+                &rig, SEL_TEST,
+                descriptor_make(0, cases[i].limit, ACCESS(1, 0, 1, cases[i].type), cases[i].flags));
             bench_enter(&rig, 0);
             cr_assert_eq(load(DS, SEL_TEST), NO_FAULT);
             memcpy(code + 1, &edges[e], 4);
@@ -303,13 +302,17 @@ Test(system_segments, questions_about_selectors)
 {
     /* ZF as LAR, LSL, VERR, VERW set it, for every combination of a code or data segment. */
     for (unsigned n = 0; n < 1u << 11; n++) {
-        struct combination c = {
-            .type = n & 15, .s = n >> 4 & 1, .dpl = n >> 5 & 3, .rpl = n >> 7 & 3, .cpl = n >> 9 & 3,
-            .p = 1};
+        struct combination c = {.type = n & 15,
+                                .s = n >> 4 & 1,
+                                .dpl = n >> 5 & 3,
+                                .rpl = n >> 7 & 3,
+                                .cpl = n >> 9 & 3,
+                                .p = 1};
         unsigned use = c.s ? uses[c.type] : 0;
         bool reachable = c.dpl >= c.cpl && c.dpl >= c.rpl;
         bool visible = reachable || use & CONFORMING;
-        bool lar = c.s ? visible : reachable && strchr("\1\2\3\4\5\11\13\14", (int)c.type) && c.type;
+        bool lar =
+            c.s ? visible : reachable && strchr("\1\2\3\4\5\11\13\14", (int)c.type) && c.type;
         bool lsl = c.s ? visible : reachable && strchr("\1\2\3\11\13", (int)c.type) && c.type;
         const bool expected[] = {lar, lsl, visible && use & READ, reachable && use & WRITE};
         static const uint8_t code[][3] = {
@@ -322,8 +325,7 @@ Test(system_segments, questions_about_selectors)
                          "instruction %u: s %u type %u dpl %u rpl %u cpl %u", i, c.s, c.type, c.dpl,
                          c.rpl, c.cpl);
             if (i == 0 && lar)
-                cr_assert_eq(rig.cpu->regs[RAX],
-                             0x00c00000 | ACCESS(1, c.dpl, c.s, c.type) << 8);
+                cr_assert_eq(rig.cpu->regs[RAX], 0x00c00000 | ACCESS(1, c.dpl, c.s, c.type) << 8);
             if (i == 1 && lsl)
                 cr_assert_eq(rig.cpu->regs[RAX], UINT32_MAX);
         }

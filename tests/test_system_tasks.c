@@ -21,8 +21,8 @@ static void new_task(bool is_32, unsigned cpl)
 {
     static const uint8_t order[] = {ES, CS, SS, DS, FS, GS};
     unsigned width = is_32 ? 4 : 2, at = BENCH_TSS2 + (is_32 ? 32 : 14);
-    bench_gdt(&rig, SEL_TSS2, descriptor_make(BENCH_TSS2, is_32 ? 0x67 : 0x2b,
-                                              ACCESS(1, 3, 0, is_32 ? 9 : 1), 0));
+    bench_gdt(&rig, SEL_TSS2,
+              descriptor_make(BENCH_TSS2, is_32 ? 0x67 : 0x2b, ACCESS(1, 3, 0, is_32 ? 9 : 1), 0));
     for (unsigned i = 0; i < 0x68; i++)
         poke(&rig, BENCH_TSS2 + i, 0, 1);
     poke(&rig, at, NEW_EIP, width);
@@ -110,7 +110,8 @@ Test(system_tasks, interrupt_through_a_task_gate)
         new_task(true, 0);
         bench_idt(&rig, VECTOR_GP, gate_make(SEL_TSS2, 0, ACCESS(1, 0, 0, 5), 0));
         uint32_t flags = cpu_eflags(rig.cpu);
-        cr_assert_not(interrupt_deliver(rig.cpu, VECTOR_GP, INTERRUPT_EXCEPTION, has_error, 0x1234));
+        cr_assert_not(
+            interrupt_deliver(rig.cpu, VECTOR_GP, INTERRUPT_EXCEPTION, has_error, 0x1234));
         cr_assert_eq(rig.cpu->rip, NEW_EIP);
         cr_assert_eq(rig.cpu->cpl, 0);
         cr_assert(rig.cpu->eflags & F_NT);
@@ -161,22 +162,22 @@ Test(system_tasks, segments_that_the_new_task_cannot_load)
         unsigned access; /* of SEL_TEST */
         unsigned vector;
     } cases[] = {
-        {96, SEL_TEST, ACCESS(1, 0, 1, 3), VECTOR_TS},         /* LDT: not an LDT */
-        {96, SEL_TEST, ACCESS(0, 0, 0, 2), VECTOR_TS},         /* LDT: not present */
-        {96, SEL_LDT | 4, 0, VECTOR_TS},                       /* LDT: in the LDT */
-        {76, 0, 0, VECTOR_TS},                                 /* CS null */
-        {76, SEL_TEST, ACCESS(1, 0, 1, 3), VECTOR_TS},         /* CS: data */
-        {76, SEL_TEST | 3, ACCESS(1, 0, 1, 11), VECTOR_TS},    /* CS: DPL != RPL */
-        {76, SEL_TEST, ACCESS(1, 1, 1, 15), VECTOR_TS},        /* CS: conforming, DPL > RPL */
-        {76, SEL_TEST, ACCESS(0, 0, 1, 11), VECTOR_NP},        /* CS: not present */
-        {80, 0, 0, VECTOR_TS},                                 /* SS null */
-        {80, SEL_TEST, ACCESS(1, 0, 1, 1), VECTOR_TS},         /* SS: read-only */
-        {80, SEL_TEST | 1, ACCESS(1, 0, 1, 3), VECTOR_TS},     /* SS: RPL */
-        {80, SEL_TEST, ACCESS(0, 0, 1, 3), VECTOR_SS},         /* SS: not present */
-        {84, SEL_TEST, ACCESS(1, 0, 1, 9), VECTOR_TS},         /* DS: execute-only */
-        {84, SEL_TEST | 3, ACCESS(1, 0, 1, 3), VECTOR_TS},     /* DS: RPL > DPL */
-        {92, SEL_TEST, ACCESS(0, 0, 1, 3), VECTOR_NP},         /* GS: not present */
-        {92, 0xfff0, 0, VECTOR_TS},                            /* GS: beyond the limit */
+        {96, SEL_TEST, ACCESS(1, 0, 1, 3), VECTOR_TS},      /* LDT: not an LDT */
+        {96, SEL_TEST, ACCESS(0, 0, 0, 2), VECTOR_TS},      /* LDT: not present */
+        {96, SEL_LDT | 4, 0, VECTOR_TS},                    /* LDT: in the LDT */
+        {76, 0, 0, VECTOR_TS},                              /* CS null */
+        {76, SEL_TEST, ACCESS(1, 0, 1, 3), VECTOR_TS},      /* CS: data */
+        {76, SEL_TEST | 3, ACCESS(1, 0, 1, 11), VECTOR_TS}, /* CS: DPL != RPL */
+        {76, SEL_TEST, ACCESS(1, 1, 1, 15), VECTOR_TS},     /* CS: conforming, DPL > RPL */
+        {76, SEL_TEST, ACCESS(0, 0, 1, 11), VECTOR_NP},     /* CS: not present */
+        {80, 0, 0, VECTOR_TS},                              /* SS null */
+        {80, SEL_TEST, ACCESS(1, 0, 1, 1), VECTOR_TS},      /* SS: read-only */
+        {80, SEL_TEST | 1, ACCESS(1, 0, 1, 3), VECTOR_TS},  /* SS: RPL */
+        {80, SEL_TEST, ACCESS(0, 0, 1, 3), VECTOR_SS},      /* SS: not present */
+        {84, SEL_TEST, ACCESS(1, 0, 1, 9), VECTOR_TS},      /* DS: execute-only */
+        {84, SEL_TEST | 3, ACCESS(1, 0, 1, 3), VECTOR_TS},  /* DS: RPL > DPL */
+        {92, SEL_TEST, ACCESS(0, 0, 1, 3), VECTOR_NP},      /* GS: not present */
+        {92, 0xfff0, 0, VECTOR_TS},                         /* GS: beyond the limit */
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
         new_task(true, 0);
