@@ -244,7 +244,6 @@ static void board_register(struct board *board, struct machine *machine)
     for (unsigned i = 0; i < BOARD_UARTS; i++)
         if (machine->config.serials[i])
             device_register(list, &uart16550_class, &board->uarts[i]);
-    device_register(list, &fw_cfg_class, &board->fw_cfg);
 }
 
 int board_new(struct machine *machine, struct error *error)
@@ -262,6 +261,8 @@ int board_new(struct machine *machine, struct error *error)
     board_attach_pci(board, machine);
     board_attach_isa(board, machine);
     board_attach_debug(board, machine);
+    /* WHY: what fw_cfg holds is freed by its detach, also when a drive is refused. */
+    device_register(&machine->devices, &fw_cfg_class, &board->fw_cfg);
     result = drives_plug(board, error);
     if (result < 0)
         return result;

@@ -8,7 +8,7 @@ import subprocess
 import termios
 import time
 
-LIMIT = 20
+LIMIT = 60
 
 
 class Session:
