@@ -29,8 +29,8 @@ static void complete(void *opaque, const char *start, size_t length, char *more,
 
 static void setup(void)
 {
-    editor = (struct line_editor){
-        .prompt = "> ", .echo = echo, .enter = enter, .complete = complete};
+    editor =
+        (struct line_editor){.prompt = "> ", .echo = echo, .enter = enter, .complete = complete};
 }
 
 static void type(const char *text)

@@ -127,7 +127,7 @@ Test(mux, both_sides_write, .init = setup)
     chardev_write(&mux.ports[MUX_GUEST].chardev, (const uint8_t *)"one\ntwo\n", 8);
     unsigned minutes, seconds, ms;
     char word[8];
-    cr_expect_eq(sscanf(written, "[%u:%u.%u] one\n[%u:%u.%u] %7s", &minutes, &seconds, &ms, &minutes,
-                        &seconds, &ms, word),
+    cr_expect_eq(sscanf(written, "[%u:%u.%u] one\n[%u:%u.%u] %7s", &minutes, &seconds, &ms,
+                        &minutes, &seconds, &ms, word),
                  7, "%s", written);
 }

@@ -29,8 +29,9 @@ static void expect_ok(const char *line)
 
 Test(options, of_the_machine)
 {
-    expect_ok("-kernel k --initrd i -append quiet -m 256 -smp 1 -cpu qemu64 -no-reboot -no-shutdown "
-              "-S -name vm1 -snapshot -rtc base=2020-01-02T03:04:05 -nographic -accel interp -M pc");
+    expect_ok(
+        "-kernel k --initrd i -append quiet -m 256 -smp 1 -cpu qemu64 -no-reboot -no-shutdown "
+        "-S -name vm1 -snapshot -rtc base=2020-01-02T03:04:05 -nographic -accel interp -M pc");
     cr_expect_str_eq(options.machine.kernel, "k");
     cr_expect_str_eq(options.machine.initrd, "i");
     cr_expect_str_eq(options.machine.append, "quiet");
@@ -98,7 +99,8 @@ Test(options, of_streams)
         {"-serial null -monitor stdio", 1, CHARDEV_NULL, CHARDEV_STDIO, false},
         {"-nographic -serial null", 1, CHARDEV_NULL, CHARDEV_STDIO, false},
         {"-display none -serial file:log", 1, CHARDEV_FILE, CHARDEV_NONE, false},
-        {"-display none -serial pty -monitor unix:m,server,nowait", 1, CHARDEV_PTY, CHARDEV_UNIX, false},
+        {"-display none -serial pty -monitor unix:m,server,nowait", 1, CHARDEV_PTY, CHARDEV_UNIX,
+         false},
         {"-serial none", 1, CHARDEV_NONE, CHARDEV_STDIO, false},
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {

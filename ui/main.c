@@ -5,6 +5,7 @@
  * handler runs beside the guest.
  */
 #include "base/log.h"
+#include "conform/conform.h"
 #include "machine/machine.h"
 #include "ui/options.h"
 #include "ui/session.h"
@@ -108,7 +109,8 @@ static int pidfile_write(const char *path, int *fd, struct error *error)
     if (fcntl(*fd, F_SETLK, &lock)) {
         close(*fd);
         *fd = -1;
-        return error_set(error, EBUSY, "-pidfile %s: another ring3 that runs has it; choose "
+        return error_set(error, EBUSY,
+                         "-pidfile %s: another ring3 that runs has it; choose "
                          "another path",
                          path);
     }
@@ -192,6 +194,8 @@ int main(int argc, char **argv)
     struct error error = {.text = ""};
     int status = EXIT_FAILURE;
 
+    if (argc > 1 && !strcmp(argv[1], "conform"))
+        return conform_main(argc - 1, argv + 1, stdout, stderr);
     int result = options_parse(&options, argc, argv, &action, &error);
     if (!result && action == OPTIONS_RUN)
         result = options_check(&options, &error);

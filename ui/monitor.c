@@ -155,7 +155,8 @@ static void receive(void *opaque, const uint8_t *bytes, size_t length)
 
 static void on_event(void *opaque, enum chardev_event event)
 {
-    static const char greeting[] = "\r\nring3 " RING3_VERSION " monitor; help lists the commands\r\n";
+    static const char greeting[] =
+        "\r\nring3 " RING3_VERSION " monitor; help lists the commands\r\n";
     struct monitor *monitor = opaque;
 
     if (event != CHARDEV_OPENED)

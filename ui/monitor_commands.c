@@ -12,9 +12,9 @@
 static void list(FILE *out, const char *prefix, const struct monitor_command *row)
 {
     for (; row->name; row++) {
-        int width = fprintf(out, "%s%s%s%s%s%s", prefix, row->name, row->alias ? "|" : "",
-                            row->alias ? row->alias : "", *row->arguments ? " " : "",
-                            row->arguments);
+        int width =
+            fprintf(out, "%s%s%s%s%s%s", prefix, row->name, row->alias ? "|" : "",
+                    row->alias ? row->alias : "", *row->arguments ? " " : "", row->arguments);
         fprintf(out, "%*s  %s\n", width < 32 ? 32 - width : 0, "", row->help);
     }
 }
@@ -203,8 +203,9 @@ static void run_log(struct monitor_call *call)
 const struct monitor_command monitor_commands[] = {
     {"help", "?", "[COMMAND]", "this list, or one command", run_help},
     {"info", NULL, "TOPIC", "shows something; help info lists the topics", run_info},
-    {"x", NULL, "/FORMAT ADDRESS", "guest memory at a linear address: count, x d u o c i s, b w h g",
-     monitor_x, .holds_cpus = true, .has_format = true},
+    {"x", NULL, "/FORMAT ADDRESS",
+     "guest memory at a linear address: count, x d u o c i s, b w h g", monitor_x,
+     .holds_cpus = true, .has_format = true},
     {"xp", NULL, "/FORMAT ADDRESS", "the same at a physical address", monitor_xp,
      .holds_cpus = true, .has_format = true},
     {"print", "p", "/FORMAT VALUE", "a number, $register, or a sum", monitor_print,
@@ -217,10 +218,12 @@ const struct monitor_command monitor_commands[] = {
      monitor_save_physical, .holds_cpus = true},
     {"screendump", NULL, "FILE.png", "saves what the VGA shows", run_screendump},
     {"sendkey", NULL, "KEYS [MS]", "presses keys together, as in ctrl-alt-delete", run_sendkey},
-    {"change", NULL, "DRIVE FILE", "puts another CD or floppy into a drive of info block", run_change},
+    {"change", NULL, "DRIVE FILE", "puts another CD or floppy into a drive of info block",
+     run_change},
     {"eject", NULL, "[-f] DRIVE", "takes it out; -f: even from a locked tray", run_eject},
     {"mouse_move", NULL, "RIGHT DOWN [WHEEL]", "moves the mouse", run_mouse_move},
-    {"mouse_button", NULL, "SUM", "holds mouse buttons: 1 left, 2 right, 4 middle", run_mouse_button},
+    {"mouse_button", NULL, "SUM", "holds mouse buttons: 1 left, 2 right, 4 middle",
+     run_mouse_button},
     {"log", NULL, "[LIST|none]", "logs these as -d does, or nothing", run_log},
     {"nmi", NULL, "", "raises a non-maskable interrupt", run_nmi},
     {"system_reset", NULL, "", "resets the machine", run_reset},

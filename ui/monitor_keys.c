@@ -51,7 +51,8 @@ int monitor_keys_send(struct monitor_keys *keys, const char *names, unsigned hol
         size_t length = strcspn(at, "-");
         int key = ps2_key_by_name(at, length);
         if (key < 0)
-            return error_set(error, EINVAL, "sendkey: no key '%.*s'; names are as in ctrl-alt-f2, "
+            return error_set(error, EINVAL,
+                             "sendkey: no key '%.*s'; names are as in ctrl-alt-f2, "
                              "ret, spc, shift-a",
                              (int)length, at);
         if (combination.count == MONITOR_KEYS_AT_ONCE)

@@ -14,7 +14,7 @@ struct monitor_combination {
 
 struct monitor_keys {
     struct machine *machine;
-    struct timer timer; /* of the loop's clock */
+    struct timer timer;                                       /* of the loop's clock */
     struct monitor_combination waiting[MONITOR_KEYS_WAITING]; /* a ring */
     unsigned in, out;
     bool down; /* the combination at `out` is pressed */

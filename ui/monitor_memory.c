@@ -37,8 +37,9 @@ static bool parse_format(struct monitor_call *call, struct memory_format *format
             format->size = *at;
             has_size = true;
         } else {
-            fprintf(call->out, "/%s: no such format; write a count, one of x d u o c i s, and one of "
-                               "b h w g\n",
+            fprintf(call->out,
+                    "/%s: no such format; write a count, one of x d u o c i s, and one of "
+                    "b h w g\n",
                     call->format);
             return false;
         }
@@ -132,8 +133,8 @@ static void dump_strings(struct monitor_call *call, const struct memory_format *
 {
     for (unsigned i = 0; i < format->count; i++) {
         char text[STRING_MAX + 1];
-        size_t got = read_memory(call->monitor->machine, physical, address, (uint8_t *)text,
-                                 STRING_MAX);
+        size_t got =
+            read_memory(call->monitor->machine, physical, address, (uint8_t *)text, STRING_MAX);
         if (!got) {
             fprintf(call->out, "no memory at %#" PRIx64 "\n", address);
             return;

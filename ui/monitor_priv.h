@@ -12,7 +12,7 @@ struct monitor {
     struct line_editor editor;
     struct monitor_keys keys;
     char memory_format, memory_size; /* of the last x or xp */
-    unsigned buttons; /* held by mouse_button */
+    unsigned buttons;                /* held by mouse_button */
 };
 
 /* A command line taken apart. */

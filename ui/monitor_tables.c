@@ -11,7 +11,7 @@
 enum { TABLES_MAX = 16384, LEVELS_MAX = 4 };
 
 enum { ENTRY_PRESENT = 1, ENTRY_WRITABLE = 2, ENTRY_USER = 4, ENTRY_LARGE = 0x80 };
-#define ENTRY_NX BIT(63)
+#define ENTRY_NX      BIT(63)
 #define ENTRY_ADDRESS UINT64_C(0x000ffffffffff000)
 
 /* A paging mode: the shift of each level's entries, the widest first. */
@@ -41,10 +41,10 @@ struct map_walk {
 static void close_run(struct map_walk *walk)
 {
     if (walk->open)
-        fprintf(walk->out, "%016" PRIx64 "-%016" PRIx64 " %12" PRIu64 " KiB  %c%c%c%c\n", walk->start,
-                walk->end - 1, (walk->end - walk->start) >> 10, walk->rights & ENTRY_USER ? 'u' : 's',
-                'r', walk->rights & ENTRY_WRITABLE ? 'w' : '-',
-                walk->rights & ENTRY_NX ? '-' : 'x');
+        fprintf(walk->out, "%016" PRIx64 "-%016" PRIx64 " %12" PRIu64 " KiB  %c%c%c%c\n",
+                walk->start, walk->end - 1, (walk->end - walk->start) >> 10,
+                walk->rights & ENTRY_USER ? 'u' : 's', 'r',
+                walk->rights & ENTRY_WRITABLE ? 'w' : '-', walk->rights & ENTRY_NX ? '-' : 'x');
     walk->open = false;
 }
 
@@ -133,7 +133,7 @@ void monitor_info_mem(struct monitor_call *call)
         fprintf(call->out, "paging is off\n");
         return;
     }
-    walk.paging = !(registers->cr4 & CR4_PAE) ? &paging_2_level
+    walk.paging = !(registers->cr4 & CR4_PAE)  ? &paging_2_level
                   : registers->efer & EFER_LMA ? &paging_4_level
                                                : &paging_pae;
     walk_table(&walk, 0, registers->cr3 & ENTRY_ADDRESS, 0, ENTRY_USER | ENTRY_WRITABLE);
@@ -144,7 +144,8 @@ void monitor_info_mem(struct monitor_call *call)
 
 void monitor_info_tlb(struct monitor_call *call)
 {
-    static const char *const names[SHADOW_VIEWS] = {"user", "supervisor", "supervisor, SMAP lifted"};
+    static const char *const names[SHADOW_VIEWS] = {"user", "supervisor",
+                                                    "supervisor, SMAP lifted"};
     struct mmu *mmu = &machine_cpu(call->monitor->machine, 0)->mmu;
 
     for (unsigned id = 0; id < SHADOW_VIEWS; id++) {

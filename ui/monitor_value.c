@@ -90,9 +90,11 @@ static bool term(struct monitor_call *call, const char **text, uint64_t *value)
         at++;
         while (isalnum((unsigned char)at[length]) || at[length] == '.')
             length++;
-        if (!general_register(cpu, at, length, value) && !special_register(cpu, at, length, value)) {
-            fprintf(call->out, "no register '%.*s'; there are $rax ... $r15, $rip, $pc, $eflags, "
-                               "$cs ... $gs, $cr0 ... $cr4\n",
+        if (!general_register(cpu, at, length, value) &&
+            !special_register(cpu, at, length, value)) {
+            fprintf(call->out,
+                    "no register '%.*s'; there are $rax ... $r15, $rip, $pc, $eflags, "
+                    "$cs ... $gs, $cr0 ... $cr4\n",
                     (int)length, at);
             return false;
         }

@@ -62,10 +62,9 @@ static int check_iso(const char *path, struct error *error)
     int result = 0;
     if (is_iso && !fstat(fd, &status) && S_ISREG(status.st_mode) &&
         (uint64_t)status.st_size < (uint64_t)load_le32(descriptor + 80) * 2048)
-        result = error_set(error, EINVAL,
-                           "%s: the image is truncated: %lld bytes of %llu; fetch it again", path,
-                           (long long)status.st_size,
-                           (unsigned long long)load_le32(descriptor + 80) * 2048);
+        result = error_set(
+            error, EINVAL, "%s: the image is truncated: %lld bytes of %llu; fetch it again", path,
+            (long long)status.st_size, (unsigned long long)load_le32(descriptor + 80) * 2048);
     close(fd);
     return result;
 }
@@ -81,7 +80,8 @@ static int check_drive(const struct options *options, unsigned index, struct err
         return result;
     bool only_read = is_only_read(options, drive);
     if (!only_read && access(drive->file, W_OK))
-        return error_set(error, errno, "drive %s: cannot be written: %s; add readonly=on, or "
+        return error_set(error, errno,
+                         "drive %s: cannot be written: %s; add readonly=on, or "
                          "-snapshot to drop the writes at the end",
                          drive->file, strerror(errno));
     for (unsigned i = 0; i < index; i++) {
@@ -144,7 +144,8 @@ static int refuse_overwrite(const char *what, const char *path, const char *inpu
 {
     if (!input || !same_file(path, input))
         return 0;
-    return error_set(error, EINVAL, "%s: it would overwrite %s, which the guest reads; choose "
+    return error_set(error, EINVAL,
+                     "%s: it would overwrite %s, which the guest reads; choose "
                      "another file",
                      what, input);
 }
@@ -157,9 +158,9 @@ static int check_output(const struct options *options, const char *what, const c
     struct stat status;
 
     if (stat(path, &status))
-        return errno == ENOENT ? check_folder(what, path, error)
-                               : error_set(error, errno, "%s: %s; check the path", what,
-                                           strerror(errno));
+        return errno == ENOENT
+                   ? check_folder(what, path, error)
+                   : error_set(error, errno, "%s: %s; check the path", what, strerror(errno));
     if (S_ISDIR(status.st_mode))
         return error_set(error, EISDIR, "%s: this is a directory; give a file in it", what);
     if (access(path, W_OK))
@@ -180,7 +181,8 @@ static int check_socket(const struct chardev_config *stream, struct error *error
     struct stat status;
 
     if (strlen(stream->path) >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return error_set(error, ENAMETOOLONG, "%s: a socket's path has at most %zu bytes; choose a "
+        return error_set(error, ENAMETOOLONG,
+                         "%s: a socket's path has at most %zu bytes; choose a "
                          "shorter one",
                          stream->option, sizeof((struct sockaddr_un *)0)->sun_path - 1);
     bool exists = !stat(stream->path, &status);
@@ -188,7 +190,8 @@ static int check_socket(const struct chardev_config *stream, struct error *error
         return error_set(error, EINVAL, "%s: this is no socket; choose another path",
                          stream->option);
     if (!exists && !stream->server)
-        return error_set(error, ENOENT, "%s: nobody listens there; start the other side first, or "
+        return error_set(error, ENOENT,
+                         "%s: nobody listens there; start the other side first, or "
                          "add ,server to listen",
                          stream->option);
     return stream->server ? check_folder(stream->option, stream->path, error) : 0;

@@ -82,8 +82,9 @@ static int drive_setting(struct option_context *context, struct drive_config *dr
         drive->media = strcmp(item->value, "disk") ? MEDIA_CDROM : MEDIA_DISK;
     } else if (!strcmp(key, "format")) {
         if (strcmp(item->value, "raw"))
-            return refuse(context, item, "this version reads raw images; convert the image with "
-                                         "qemu-img convert -O raw");
+            return refuse(context, item,
+                          "this version reads raw images; convert the image with "
+                          "qemu-img convert -O raw");
         drive->format = "raw";
     } else if (!strcmp(key, "serial")) {
         drive->serial = options_keep(context->options, item->value);
@@ -125,8 +126,9 @@ static int boot_order(struct option_context *context, const struct suboption *it
     size_t length = strlen(item->value);
 
     if (length == 0 || length > 4 || strspn(item->value, "acdn") != length)
-        return refuse(context, item, "give letters of a (floppy), c (disk), d (CD-ROM), n (network), "
-                                     "as in order=dc");
+        return refuse(context, item,
+                      "give letters of a (floppy), c (disk), d (CD-ROM), n (network), "
+                      "as in order=dc");
     for (size_t i = 0; i < length; i++)
         if (strchr(item->value + i + 1, item->value[i]))
             return refuse(context, item, "a letter stands twice; give each once");
@@ -152,8 +154,8 @@ int option_boot(struct option_context *context, const char *value)
             result = option_switch("-boot strict", item->value, &boot->strict, context->error);
         } else if (!strcmp(item->key, "splash-time")) {
             uint64_t wait;
-            result = option_number("-boot splash-time", item->value, 0, 65535, &wait,
-                                   context->error);
+            result =
+                option_number("-boot splash-time", item->value, 0, 65535, &wait, context->error);
             if (!result)
                 boot->menu_wait_ms = wait;
         } else {
@@ -177,7 +179,8 @@ static int check_place(const struct drive_config *drive, struct error *error)
     if (drive->file && !*drive->file)
         return error_set(error, EINVAL, "a drive's file name is empty; give the image's path");
     if (!drive->file && drive->media == MEDIA_DISK && drive->interface == DRIVE_IDE)
-        return error_set(error, EINVAL, "-drive: a disk needs a file; add file=PATH, or media=cdrom "
+        return error_set(error, EINVAL,
+                         "-drive: a disk needs a file; add file=PATH, or media=cdrom "
                          "for an empty CD-ROM drive");
     if (drive->interface == DRIVE_FLOPPY && drive->media == MEDIA_CDROM)
         return error_set(error, EINVAL, "%s: a CD-ROM does not fit a floppy drive; use if=ide",
@@ -202,7 +205,8 @@ int option_drives_check(const struct options *options, struct error *error)
             continue;
         if (++used[drive->interface] > (drive->interface == DRIVE_IDE ? IDE_PLACES : FLOPPY_PLACES))
             return error_set(error, EINVAL, "%s: all %s drives are taken; leave one out",
-                             drive_name(drive), drive->interface == DRIVE_IDE ? "four IDE" : "two floppy");
+                             drive_name(drive),
+                             drive->interface == DRIVE_IDE ? "four IDE" : "two floppy");
         for (unsigned other = 0; other < i; other++) {
             const struct drive_config *earlier = &machine->drives[other];
             if (drive->index >= 0 && earlier->interface == drive->interface &&

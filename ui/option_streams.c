@@ -37,9 +37,9 @@ static int parse_socket(struct option_context *context, const char *text,
     }
     suboptions_free(&list);
     if (!result && (!stream->path || !*stream->path))
-        result = error_set(context->error, EINVAL,
-                           "%s unix: the path of the socket is missing; write unix:PATH",
-                           context->what);
+        result =
+            error_set(context->error, EINVAL,
+                      "%s unix: the path of the socket is missing; write unix:PATH", context->what);
     if (!result && has_wait && !stream->server)
         result = error_set(context->error, EINVAL,
                            "%s unix: wait is for a server; write unix:PATH,server,nowait",
@@ -97,8 +97,9 @@ int option_serial(struct option_context *context, const char *value)
     struct options *options = context->options;
 
     if (options->serial_count == MACHINE_SERIALS_MAX)
-        return error_set(context->error, EINVAL, "-serial %s: a PC has %d serial ports; leave it out",
-                         value, MACHINE_SERIALS_MAX);
+        return error_set(context->error, EINVAL,
+                         "-serial %s: a PC has %d serial ports; leave it out", value,
+                         MACHINE_SERIALS_MAX);
     return parse_stream(context, value, &options->serials[options->serial_count++]);
 }
 
@@ -144,7 +145,8 @@ int option_streams_settle(struct options *options, struct error *error)
     if (options->has_monitor && options->monitor.mux && shared)
         options->monitor = (struct chardev_config){.kind = CHARDEV_NONE};
     if (options->has_monitor && shared && options->monitor.kind != CHARDEV_NONE)
-        return error_set(error, EINVAL, "%s: there is one monitor, and -serial mon: has it; leave "
+        return error_set(error, EINVAL,
+                         "%s: there is one monitor, and -serial mon: has it; leave "
                          "one of them out",
                          options->monitor.option);
     users[count++] = &options->monitor;
@@ -157,7 +159,8 @@ int option_streams_settle(struct options *options, struct error *error)
                              "serial port and the monitor, or send one of them elsewhere",
                              users[i]->option, first->option);
         if (users[i]->mux && mux)
-            return error_set(error, EINVAL, "%s: the monitor is already shared with %s; leave out "
+            return error_set(error, EINVAL,
+                             "%s: the monitor is already shared with %s; leave out "
                              "one mon:",
                              users[i]->option, mux->option);
         if (is_stdio(users[i]))
@@ -165,7 +168,8 @@ int option_streams_settle(struct options *options, struct error *error)
         if (users[i]->mux)
             mux = users[i];
     }
-    /* This version has no window: COM1 and the monitor are on the terminal unless told otherwise. */
+    /* This version has no window: COM1 and the monitor are on the terminal unless told otherwise.
+     */
     if (options->no_defaults || (options->no_display && !options->nographic) || first)
         return 0;
     bool serial_free = options->serial_count == 0;
@@ -175,8 +179,7 @@ int option_streams_settle(struct options *options, struct error *error)
             .kind = CHARDEV_STDIO, .mux = monitor_free, .option = "-nographic"};
         options->serial_count = 1;
     } else if (monitor_free) {
-        options->monitor =
-            (struct chardev_config){.kind = CHARDEV_STDIO, .option = "-nographic"};
+        options->monitor = (struct chardev_config){.kind = CHARDEV_STDIO, .option = "-nographic"};
     }
     return 0;
 }

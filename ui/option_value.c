@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Ends the item at `at`: turns ",," into "," on the way; returns the start of the next item, or NULL
- * after the last. */
+/* Ends the item at `at`: turns ",," into "," on the way; returns the start of the next item, or
+ * NULL after the last. */
 static char *end_item(char *at)
 {
     char *to = at;
@@ -26,8 +26,8 @@ static char *end_item(char *at)
     return NULL;
 }
 
-/* The '=' of the item at `at`, or NULL; a key is a word, so that a comma or slash before it ends the
- * search. */
+/* The '=' of the item at `at`, or NULL; a key is a word, so that a comma or slash before it ends
+ * the search. */
 static char *find_equals(char *at)
 {
     while (isalnum((unsigned char)*at) || *at == '-' || *at == '_' || *at == '.')
@@ -91,8 +91,8 @@ static bool read_number(const char *text, uint64_t *value, char **end)
     return errno == 0 && !(hexadecimal && *end == text + 1);
 }
 
-int option_number(const char *what, const char *text, uint64_t low, uint64_t high,
-                  uint64_t *value, struct error *error)
+int option_number(const char *what, const char *text, uint64_t low, uint64_t high, uint64_t *value,
+                  struct error *error)
 {
     char *end;
     uint64_t number;
@@ -125,8 +125,9 @@ int option_size(const char *what, const char *text, uint64_t unit, uint64_t *byt
                 scale = UINT64_C(1) << units[i].shift;
     }
     if (!scale)
-        return error_set(error, EINVAL, "%s: '%s' is no size; give a number with K, M, G or T, as in 512M",
-                         what, text);
+        return error_set(error, EINVAL,
+                         "%s: '%s' is no size; give a number with K, M, G or T, as in 512M", what,
+                         text);
     if (number > UINT64_MAX / scale)
         return error_set(error, EINVAL, "%s: %s is more than 64 bits can count; give less", what,
                          text);

@@ -32,8 +32,8 @@ int suboptions_parse(struct suboptions *list, const char *what, const char *text
 void suboptions_free(struct suboptions *list);
 
 /* An integer from `low` to `high`, in decimal or with 0x in hexadecimal. */
-int option_number(const char *what, const char *text, uint64_t low, uint64_t high,
-                  uint64_t *value, struct error *error);
+int option_number(const char *what, const char *text, uint64_t low, uint64_t high, uint64_t *value,
+                  struct error *error);
 /* A size in bytes: an integer and B, K, M, G or T; no letter means `unit` bytes. */
 int option_size(const char *what, const char *text, uint64_t unit, uint64_t *bytes,
                 struct error *error);

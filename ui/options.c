@@ -39,16 +39,22 @@ void options_free(struct options *options)
 /* --- parsers of single options */
 
 enum which_text {
-    TEXT_KERNEL, TEXT_INITRD, TEXT_APPEND, TEXT_BIOS, TEXT_LOG_FILE, TEXT_PIDFILE, TEXT_FIRMWARE,
+    TEXT_KERNEL,
+    TEXT_INITRD,
+    TEXT_APPEND,
+    TEXT_BIOS,
+    TEXT_LOG_FILE,
+    TEXT_PIDFILE,
+    TEXT_FIRMWARE,
 };
 
 static int parse_text(struct option_context *context, const char *value)
 {
     struct options *options = context->options;
     const char **const places[] = {
-        [TEXT_KERNEL] = &options->machine.kernel,  [TEXT_INITRD] = &options->machine.initrd,
-        [TEXT_APPEND] = &options->machine.append,  [TEXT_BIOS] = &options->machine.bios,
-        [TEXT_LOG_FILE] = &options->log_file,      [TEXT_PIDFILE] = &options->pidfile,
+        [TEXT_KERNEL] = &options->machine.kernel, [TEXT_INITRD] = &options->machine.initrd,
+        [TEXT_APPEND] = &options->machine.append, [TEXT_BIOS] = &options->machine.bios,
+        [TEXT_LOG_FILE] = &options->log_file,     [TEXT_PIDFILE] = &options->pidfile,
         [TEXT_FIRMWARE] = &options->firmware_dir,
     };
 
@@ -73,15 +79,15 @@ static int parse_memory(struct option_context *context, const char *value)
 
     for (unsigned i = 0; !result && i < list.count; i++) {
         if (!strcmp(list.items[i].key, "size"))
-            result = option_size(context->what, list.items[i].value, least, &bytes,
-                                 context->error);
+            result = option_size(context->what, list.items[i].value, least, &bytes, context->error);
         else
             result = error_set(context->error, EINVAL,
                                "-m: no such setting '%s'; this version has size only",
                                list.items[i].key);
     }
     if (!result && list.count == 0)
-        result = error_set(context->error, EINVAL, "-m: the size is missing; give one as in -m 512M");
+        result =
+            error_set(context->error, EINVAL, "-m: the size is missing; give one as in -m 512M");
     suboptions_free(&list);
     if (result)
         return result;
@@ -147,7 +153,8 @@ static int parse_display(struct option_context *context, const char *value)
 static int parse_vga(struct option_context *context, const char *value)
 {
     if (strcmp(value, "std"))
-        return error_set(context->error, EINVAL, "-vga %s: this version has the standard VGA only; "
+        return error_set(context->error, EINVAL,
+                         "-vga %s: this version has the standard VGA only; "
                          "use -vga std",
                          value);
     return 0;
@@ -159,7 +166,8 @@ static int parse_device(struct option_context *context, const char *value)
     struct suboptions list;
 
     if (!strcmp(value, "help")) {
-        printf("isa-debug-exit  iobase=PORT,iosize=BYTES  a write ends ring3 with (value << 1) | 1\n");
+        printf(
+            "isa-debug-exit  iobase=PORT,iosize=BYTES  a write ends ring3 with (value << 1) | 1\n");
         context->action = OPTIONS_DONE;
         return 0;
     }
@@ -228,8 +236,8 @@ static int parse_rtc(struct option_context *context, const char *value)
             machine->rtc_base = RTC_LOCALTIME;
         } else {
             machine->rtc_base = RTC_DATETIME;
-            result = option_datetime("-rtc base", item->value, &machine->rtc_datetime,
-                                     context->error);
+            result =
+                option_datetime("-rtc base", item->value, &machine->rtc_datetime, context->error);
         }
     }
     suboptions_free(&list);
@@ -264,7 +272,12 @@ static int parse_log(struct option_context *context, const char *value)
 }
 
 enum which_flag {
-    FLAG_NOGRAPHIC, FLAG_SNAPSHOT, FLAG_NO_REBOOT, FLAG_NO_SHUTDOWN, FLAG_PAUSED, FLAG_NODEFAULTS,
+    FLAG_NOGRAPHIC,
+    FLAG_SNAPSHOT,
+    FLAG_NO_REBOOT,
+    FLAG_NO_SHUTDOWN,
+    FLAG_PAUSED,
+    FLAG_NODEFAULTS,
     FLAG_IGNORED,
 };
 
@@ -418,7 +431,8 @@ static int parse_help(struct option_context *context, const char *value)
         else
             printf("%*s%s\n", 35 - width, "", row->help);
     }
-    printf("\nWith the monitor on the terminal: Ctrl-A h lists the keys, Ctrl-A x ends, Ctrl-A c switches.\n");
+    printf("\nWith the monitor on the terminal: Ctrl-A h lists the keys, Ctrl-A x ends, Ctrl-A c "
+           "switches.\n");
     context->action = OPTIONS_DONE;
     return 0;
 }
@@ -526,7 +540,8 @@ static int settle_firmware(struct options *options, struct error *error)
             return machine->bios ? 0 : error_set(error, ENOMEM, "-L: out of memory");
         }
     }
-    return error_set(error, ENOENT, "-L %s: no bios-256k.bin and no bios.bin there; give their folder",
+    return error_set(error, ENOENT,
+                     "-L %s: no bios-256k.bin and no bios.bin there; give their folder",
                      options->firmware_dir);
 }
 
@@ -536,7 +551,8 @@ static int check_combination(struct options *options, struct error *error)
     const struct machine_config *machine = &options->machine;
 
     if (machine->initrd && !machine->kernel)
-        return error_set(error, EINVAL, "-initrd %s: there is no kernel to take it; add -kernel FILE",
+        return error_set(error, EINVAL,
+                         "-initrd %s: there is no kernel to take it; add -kernel FILE",
                          machine->initrd);
     if (machine->append && !machine->kernel)
         return error_set(error, EINVAL, "-append: there is no kernel to read it; add -kernel FILE");

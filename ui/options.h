@@ -24,8 +24,8 @@ struct options {
     bool nographic, no_display, no_defaults;
     bool has_memory;
     const char *log_channels, *log_file, *pidfile;
-    const char *firmware_dir; /* -L */
-    const char *cpu;          /* as given to -cpu */
+    const char *firmware_dir;      /* -L */
+    const char *cpu;               /* as given to -cpu */
     struct option_string *strings; /* what the configuration points to; see options_keep() */
 };
 

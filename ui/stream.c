@@ -57,7 +57,8 @@ static bool can_write(int fd)
     return poll(&polled, 1, 0) > 0;
 }
 
-/* Writes what the host takes without waiting; returns how much, or -1 when the other end is gone. */
+/* Writes what the host takes without waiting; returns how much, or -1 when the other end is gone.
+ */
 static ssize_t write_some(struct stream *stream, const uint8_t *bytes, size_t length)
 {
     size_t done = 0;
@@ -263,8 +264,7 @@ void stream_free(struct stream *stream)
 {
     if (!stream)
         return;
-    while (stream->queued && stream->class->patient &&
-           stream_wait(stream, stream->out_fd, POLLOUT))
+    while (stream->queued && stream->class->patient && stream_wait(stream, stream->out_fd, POLLOUT))
         flush_queue(stream);
     watch(stream, stream->in_fd, 0, NULL);
     watch(stream, stream->out_fd, 0, NULL);

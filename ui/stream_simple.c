@@ -22,7 +22,8 @@ static void stdio_close(struct stream *stream)
     terminal_leave(stream->host->terminal);
 }
 
-const struct stream_class stream_stdio = {.open = stdio_open, .close = stdio_close, .patient = true};
+const struct stream_class stream_stdio = {
+    .open = stdio_open, .close = stdio_close, .patient = true};
 
 static int file_open(struct stream *stream, struct error *error)
 {

@@ -39,8 +39,7 @@ static void fatal_signal(int number)
 void terminal_init(struct terminal *terminal)
 {
     *terminal = (struct terminal){0};
-    terminal->is_terminal =
-        isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &terminal->original);
+    terminal->is_terminal = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &terminal->original);
     if (!terminal->is_terminal)
         return;
     process_terminal = terminal;

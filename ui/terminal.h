@@ -14,8 +14,8 @@ struct terminal {
     bool is_terminal, entered;
 };
 
-/* Remembers the settings of standard input, if that is a terminal.  Once in a process: a signal that
- * kills looks for the terminal at one known place. */
+/* Remembers the settings of standard input, if that is a terminal.  Once in a process: a signal
+ * that kills looks for the terminal at one known place. */
 void terminal_init(struct terminal *terminal);
 /* Raw from now on; `keys_to_guest`: Ctrl-C, Ctrl-Z and Ctrl-\ are bytes like the others. */
 void terminal_enter(struct terminal *terminal, bool keys_to_guest);

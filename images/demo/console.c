@@ -144,8 +144,7 @@ void print(const char *format, ...)
             break;
         case 'u':
         case 'x':
-            print_number(is_long ? va_arg(arguments, unsigned long)
-                                 : va_arg(arguments, unsigned),
+            print_number(is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
                          *format == 'x' ? 16 : 10, width, padding);
             break;
         case 'p':

@@ -16,7 +16,7 @@ struct multiboot {
     uint32_t flags;
     uint32_t memory_lower, memory_upper; /* KiB; flag bit 0 */
     uint32_t boot_device;
-    uint32_t command_line; /* flag bit 2 */
+    uint32_t command_line;          /* flag bit 2 */
     uint32_t module_count, modules; /* flag bit 3 */
     uint32_t symbols[4];
     uint32_t map_length, map; /* bytes, address; flag bit 6 */

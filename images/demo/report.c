@@ -32,8 +32,8 @@ void report_processor(void)
         bool in_ecx;
         uint8_t bit;
     } features[] = {
-        {"fpu", false, 0},   {"tsc", false, 4},   {"apic", false, 9},   {"mmx", false, 23},
-        {"sse", false, 25},  {"sse2", false, 26}, {"sse3", true, 0},    {"ssse3", true, 9},
+        {"fpu", false, 0},    {"tsc", false, 4},    {"apic", false, 9}, {"mmx", false, 23},
+        {"sse", false, 25},   {"sse2", false, 26},  {"sse3", true, 0},  {"ssse3", true, 9},
         {"sse4.1", true, 19}, {"sse4.2", true, 20}, {"aes", true, 25},
     };
     for (unsigned i = 0; i < sizeof features / sizeof features[0]; i++)
