@@ -9,7 +9,7 @@ fail() { say "$*"; exit 1; }
 
 # try_step TEXT COMMAND...: runs the command with its output in a log, and shows that time passes.
 try_step() {
-    local text=$1 log started pid status=0
+    local text=$1 log started pid done status=0
     shift
     mkdir -p "$logs"
     log=$(step_log "$text")
@@ -19,10 +19,12 @@ try_step() {
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2
+        # ninja's "[12/345]" says more than the time alone.
+        done=$(tail -n 1 "$log" | grep -o '^\[[0-9/]*\]' || true)
         if [ -t 2 ]; then
-            printf '\r%s: %s, %d s ' "$me" "$text" $((SECONDS - started)) >&2
+            printf '\r%s: %s, %d s %s ' "$me" "$text" $((SECONDS - started)) "$done" >&2
         elif [ $((SECONDS - started)) -ge 30 ] && [ $(((SECONDS - started) % 30)) -eq 0 ]; then
-            say "$text: $((SECONDS - started)) s"
+            say "$text: $((SECONDS - started)) s $done"
             sleep 1
         fi
     done
