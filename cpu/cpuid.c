@@ -22,16 +22,6 @@ static const struct feature_place {
 #define HYPERVISOR_LEAF 0x40000000u
 #define EXTENDED_LEAF   0x80000000u
 
-static bool is_amd(const struct cpu *cpu)
-{
-    return !strcmp(cpu->model->vendor, "AuthenticAMD");
-}
-
-static bool has(const struct cpu *cpu, enum feature feature)
-{
-    return feature_has(&cpu->model->features, feature);
-}
-
 /* The register's bits that the model's features set. */
 static uint32_t feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf,
                              enum cpuid_register reg)
@@ -39,7 +29,7 @@ static uint32_t feature_bits(const struct cpu *cpu, uint32_t leaf, uint32_t subl
     uint32_t bits = 0;
     for (unsigned f = 0; f < FEATURE_COUNT; f++)
         if (places[f].reg == reg && places[f].leaf == leaf && places[f].subleaf == subleaf &&
-            has(cpu, f))
+            cpu_has(cpu, f))
             bits |= 1u << places[f].bit;
     return bits;
 }
@@ -65,7 +55,7 @@ static struct cpuid_result leaf_features(const struct cpu *cpu)
     enum { CLFLUSH_QUADWORDS = 8 };
     struct cpuid_result r = {
         .eax = cpu->model->signature,
-        .ebx = cpu->index << 24 | (has(cpu, FEAT_CLFSH) ? CLFLUSH_QUADWORDS << 8 : 0),
+        .ebx = cpu->index << 24 | (cpu_has(cpu, FEAT_CLFSH) ? CLFLUSH_QUADWORDS << 8 : 0),
         .ecx = feature_bits(cpu, 1, 0, ECX),
         .edx = feature_bits(cpu, 1, 0, EDX),
     };
@@ -126,24 +116,24 @@ static struct cpuid_result basic_leaf(const struct cpu *cpu, uint32_t leaf, uint
     case 1:
         return leaf_features(cpu);
     case 2: /* L1: 32 KiB + 32 KiB, L2: 2 MiB; AMD tells it in 8000_0005h */
-        return is_amd(cpu) ? (struct cpuid_result){0}
-                           : (struct cpuid_result){.eax = 0x00000001, .edx = 0x002c307d};
+        return cpu_is_amd(cpu) ? (struct cpuid_result){0}
+                               : (struct cpuid_result){.eax = 0x00000001, .edx = 0x002c307d};
     case 4:
-        return is_amd(cpu) ? (struct cpuid_result){0} : leaf_caches(subleaf);
+        return cpu_is_amd(cpu) ? (struct cpuid_result){0} : leaf_caches(subleaf);
     case 5:
-        return has(cpu, FEAT_MONITOR) ? (struct cpuid_result){.eax = 64, .ebx = 64}
-                                      : (struct cpuid_result){0};
+        return cpu_has(cpu, FEAT_MONITOR) ? (struct cpuid_result){.eax = 64, .ebx = 64}
+                                          : (struct cpuid_result){0};
     case 6: /* the APIC's timer runs on while the processor sleeps */
-        return (struct cpuid_result){.eax = has(cpu, FEAT_APIC) ? ARAT : 0};
+        return (struct cpuid_result){.eax = cpu_has(cpu, FEAT_APIC) ? ARAT : 0};
     case 7:
         return subleaf ? (struct cpuid_result){0}
                        : (struct cpuid_result){.ebx = feature_bits(cpu, 7, 0, EBX),
                                                .ecx = feature_bits(cpu, 7, 0, ECX),
                                                .edx = feature_bits(cpu, 7, 0, EDX)};
     case 0xb:
-        return has(cpu, FEAT_X2APIC) ? leaf_topology(cpu, subleaf) : (struct cpuid_result){0};
+        return cpu_has(cpu, FEAT_X2APIC) ? leaf_topology(cpu, subleaf) : (struct cpuid_result){0};
     case 0xd:
-        return has(cpu, FEAT_XSAVE) ? leaf_xsave(cpu, subleaf) : (struct cpuid_result){0};
+        return cpu_has(cpu, FEAT_XSAVE) ? leaf_xsave(cpu, subleaf) : (struct cpuid_result){0};
     default:
         return (struct cpuid_result){0};
     }
@@ -153,7 +143,7 @@ static struct cpuid_result basic_leaf(const struct cpu *cpu, uint32_t leaf, uint
 static struct cpuid_result hypervisor_leaf(const struct cpu *cpu, uint32_t leaf)
 {
     uint32_t text[3];
-    if (leaf != HYPERVISOR_LEAF || !has(cpu, FEAT_HYPERVISOR))
+    if (leaf != HYPERVISOR_LEAF || !cpu_has(cpu, FEAT_HYPERVISOR))
         return (struct cpuid_result){0};
     put_text(text, "ring3 ring3");
     return (struct cpuid_result){HYPERVISOR_LEAF, text[0], text[1], text[2]};
@@ -174,7 +164,7 @@ static struct cpuid_result leaf_extended_features(const struct cpu *cpu)
         .ecx = feature_bits(cpu, EXTENDED_LEAF + 1, 0, ECX),
         .edx = feature_bits(cpu, EXTENDED_LEAF + 1, 0, EDX),
     };
-    if (is_amd(cpu)) {
+    if (cpu_is_amd(cpu)) {
         r.eax = cpu->model->signature;
         r.edx |= leaf_features(cpu).edx & AMD_REPEATED;
     } else if (!cpu_is_64(cpu)) {
@@ -189,7 +179,7 @@ static struct cpuid_result extended_leaf(const struct cpu *cpu, uint32_t leaf)
     switch (leaf - EXTENDED_LEAF) {
     case 0: {
         struct cpuid_result r = leaf_vendor(cpu, model->max_extended_leaf);
-        return is_amd(cpu) ? r : (struct cpuid_result){.eax = r.eax};
+        return cpu_is_amd(cpu) ? r : (struct cpuid_result){.eax = r.eax};
     }
     case 1:
         return leaf_extended_features(cpu);
@@ -198,8 +188,9 @@ static struct cpuid_result extended_leaf(const struct cpu *cpu, uint32_t leaf)
     case 4:
         return leaf_brand(cpu, leaf - EXTENDED_LEAF - 2);
     case 5: /* L1 TLBs of 64 entries, L1 caches of 32 KiB, 8 ways, 64-byte lines */
-        return is_amd(cpu) ? (struct cpuid_result){0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140}
-                           : (struct cpuid_result){0};
+        return cpu_is_amd(cpu)
+                   ? (struct cpuid_result){0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140}
+                   : (struct cpuid_result){0};
     case 6: /* L2: 2 MiB, 8 ways, 64-byte lines */
         return (struct cpuid_result){.ecx = 0x08006140};
     case 7:
@@ -221,5 +212,5 @@ struct cpuid_result cpuid_query(const struct cpu *cpu, uint32_t leaf, uint32_t s
     if (leaf <= model->max_leaf)
         return basic_leaf(cpu, leaf, subleaf);
     /* SDM: past the end, Intel's processors show the highest basic leaf; AMD's show zeroes. */
-    return is_amd(cpu) ? (struct cpuid_result){0} : basic_leaf(cpu, model->max_leaf, subleaf);
+    return cpu_is_amd(cpu) ? (struct cpuid_result){0} : basic_leaf(cpu, model->max_leaf, subleaf);
 }

@@ -8,9 +8,6 @@
  */
 #include "cpu/descriptor.h"
 
-#define DR6_BD BIT(13)
-#define DR7_GD BIT(13)
-
 enum { BREAK_EXECUTE, BREAK_WRITE, BREAK_IO, BREAK_READ_WRITE };
 
 struct breakpoint {
@@ -35,7 +32,7 @@ static struct breakpoint breakpoint(const struct cpu *cpu, unsigned n)
 
 bool debug_any_instruction(const struct cpu *cpu)
 {
-    if (likely(!(cpu->dr[7] & 0xff)))
+    if (likely(!(cpu->dr[7] & DR7_ENABLES)))
         return false;
     for (unsigned n = 0; n < 4; n++) {
         struct breakpoint b = breakpoint(cpu, n);
@@ -77,7 +74,7 @@ void debug_note_access(struct cpu *cpu, uint64_t linear, unsigned length, unsign
 bool debug_page_is_watched(void *opaque, gva_t page)
 {
     const struct cpu *cpu = opaque;
-    if (likely(!(cpu->dr[7] & 0xff)))
+    if (likely(!(cpu->dr[7] & DR7_ENABLES)))
         return false;
     for (unsigned n = 0; n < 4; n++) {
         struct breakpoint b = breakpoint(cpu, n);

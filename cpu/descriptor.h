@@ -107,11 +107,6 @@ static inline unsigned gate_parameters(const struct descriptor *gate)
     return gate->raw >> 32 & 31;
 }
 
-static inline bool linear_is_canonical(uint64_t linear)
-{
-    return bits_sign_extend(linear, 48) == (int64_t)linear;
-}
-
 /* Linear address of the selector's descriptor; false when the table (GDT or LDT) ends before
  * `bytes` bytes of it. */
 bool descriptor_locate(const struct cpu *cpu, uint16_t selector, unsigned bytes, uint64_t *address);
@@ -193,6 +188,24 @@ must_check bool task_return(struct cpu *cpu, uint64_t rip);
 /* --- interrupt.c: as interrupt_deliver(), with another return address than cpu->rip. */
 must_check bool interrupt_enter(struct cpu *cpu, unsigned vector, enum interrupt_kind kind,
                                 bool has_error, uint32_t error, uint64_t rip);
+
+/* The far pointer that ModRM names: an offset of the operand's size, then the selector. */
+static always_inline must_check bool far_pointer_load(struct cpu *cpu, const struct insn *insn,
+                                                      uint64_t *offset, uint16_t *selector)
+{
+    uint64_t at = insn_address(cpu, insn);
+    uint64_t second = (at + (UINT64_C(1) << insn->size)) & address_mask(insn);
+    uint16_t word = 0;
+    uint32_t dword = 0;
+    bool fault = insn->size == SIZE_16   ? mem_load16(cpu, insn->seg, at, &word)
+                 : insn->size == SIZE_32 ? mem_load32(cpu, insn->seg, at, &dword)
+                                         : mem_load64(cpu, insn->seg, at, offset);
+    if (unlikely(fault))
+        return true;
+    if (insn->size != SIZE_64)
+        *offset = word | dword;
+    return mem_load16(cpu, insn->seg, second, selector);
+}
 
 /* The end of a handler that transferred control, or that faulted doing so: cpu->rip tells where
  * (after a task switch a fault belongs to the new task).

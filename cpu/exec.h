@@ -96,6 +96,24 @@ static always_inline int branch_to(struct cpu *cpu, const struct insn *insn, uin
 #define REG32_SET(n, value) (cpu->regs[n] = (uint32_t)(value))
 #define REG64_SET(n, value) (cpu->regs[n] = (value))
 
+/* --- addresses and counters (RCX, RSI, RDI) whose width is the address size */
+static always_inline uint64_t address_mask(const struct insn *insn)
+{
+    return insn->address == SIZE_64   ? UINT64_MAX
+           : insn->address == SIZE_32 ? UINT32_MAX
+                                      : UINT16_MAX;
+}
+static always_inline void address_register_set(struct cpu *cpu, const struct insn *insn,
+                                               unsigned n, uint64_t value)
+{
+    if (likely(insn->address == SIZE_64))
+        REG64_SET(n, value);
+    else if (insn->address == SIZE_32)
+        REG32_SET(n, value);
+    else
+        REG16_SET(n, value);
+}
+
 /* --- the offset of the ModRM memory operand (or moffs) in its segment */
 static always_inline uint64_t insn_address(const struct cpu *cpu, const struct insn *insn)
 {

@@ -3,13 +3,10 @@
 #include "cpu/control.h"
 #include "cpu/descriptor.h"
 
-#define DR6_BD       BIT(13)
 #define DR6_FIXED    UINT64_C(0xffff0ff0)
 #define DR6_WRITABLE UINT64_C(0x0000e00f)
 #define DR7_FIXED    BIT(10)
 #define DR7_ZERO     UINT64_C(0xd800) /* bits 11, 12, 14, 15 */
-#define DR7_GD       BIT(13)
-#define DR7_ENABLES  0xff
 
 /* The next instruction, in whatever mode and mapping there is now. */
 static int exec_go_on(struct cpu *cpu, const struct insn *insn)

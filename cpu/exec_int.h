@@ -168,24 +168,6 @@ static always_inline void flags_shifted(struct cpu *cpu, uint64_t result, bool c
     cpu->lazy.carries = (uint64_t)carry << 63 | (uint64_t)carry_in << 62;
 }
 
-/* --- addresses and counters whose width is the address size */
-static always_inline uint64_t address_mask(const struct insn *insn)
-{
-    return insn->address == SIZE_64   ? UINT64_MAX
-           : insn->address == SIZE_32 ? UINT32_MAX
-                                      : UINT16_MAX;
-}
-static always_inline void address_register_set(struct cpu *cpu, const struct insn *insn,
-                                               unsigned n, uint64_t value)
-{
-    if (likely(insn->address == SIZE_64))
-        REG64_SET(n, value);
-    else if (insn->address == SIZE_32)
-        REG32_SET(n, value);
-    else
-        REG16_SET(n, value);
-}
-
 /* --- conditions by their SDM names */
 #define CONDITION_O flag_of(cpu)
 #define CONDITION_NO !flag_of(cpu)

@@ -34,7 +34,7 @@ static always_inline bool port_check(struct cpu *cpu, uint16_t port, unsigned si
 
 static void note_port(struct cpu *cpu, uint16_t port, unsigned size)
 {
-    if (unlikely(cpu->dr[7] & 0xff) && cpu->mmu.registers.cr4 & CR4_DE)
+    if (unlikely(cpu->dr[7] & DR7_ENABLES) && cpu->mmu.registers.cr4 & CR4_DE)
         debug_note_access(cpu, port, size, DEBUG_IO);
 }
 
@@ -95,26 +95,10 @@ DEFINE_PORT(IN_eAXDX_32, OUT_DXeAX_32, REG16(RDX), 4)
 
 /* --- strings */
 
-static uint64_t address_mask(const struct insn *insn)
-{
-    return insn->address == SIZE_64   ? UINT64_MAX
-           : insn->address == SIZE_32 ? UINT32_MAX
-                                      : UINT16_MAX;
-}
-
-/* Writes the part of a register that the address size covers; 32 bits clear the rest. */
-static void set_counter(struct cpu *cpu, const struct insn *insn, unsigned n, uint64_t value)
-{
-    if (insn->address == SIZE_16)
-        REG16_SET(n, value);
-    else
-        REG64_SET(n, value & address_mask(insn));
-}
-
 static void advance(struct cpu *cpu, const struct insn *insn, unsigned n, unsigned size)
 {
     uint64_t step = cpu->eflags & F_DF ? -(uint64_t)size : size;
-    set_counter(cpu, insn, n, cpu->regs[n] + step);
+    address_register_set(cpu, insn, n, cpu->regs[n] + step);
 }
 
 static bool in_one(struct cpu *cpu, const struct insn *insn, unsigned size)
@@ -169,7 +153,7 @@ static never_inline bool port_string(struct cpu *cpu, const struct insn *insn, u
     while (left) {
         if (step(cpu, insn, size))
             return true;
-        set_counter(cpu, insn, RCX, --left);
+        address_register_set(cpu, insn, RCX, --left);
         if (left && atomic_load_explicit(&cpu->attention, memory_order_relaxed))
             return false;
     }

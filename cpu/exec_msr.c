@@ -110,15 +110,12 @@ EXEC(XSETBV)
  * other reasons") and which no other processor's store can miss. */
 EXEC(MONITOR)
 {
-    uint64_t mask = insn->address == SIZE_64   ? UINT64_MAX
-                    : insn->address == SIZE_32 ? UINT32_MAX
-                                               : UINT16_MAX;
     uint8_t byte = 0;
     if (cpu->cpl != 0)
         RAISE_UD();
     if (REG32(RCX) != 0)
         RAISE_GP0();
-    TRY(mem_load8(cpu, insn->seg, cpu->regs[RAX] & mask, &byte));
+    TRY(mem_load8(cpu, insn->seg, cpu->regs[RAX] & address_mask(insn), &byte));
     return NEXT(insn);
 }
 

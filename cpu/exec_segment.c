@@ -1,6 +1,6 @@
 /* Segment registers in instructions: MOV, PUSH, POP, LDS and its kin.
  * SDM 2A LDS, 2B MOV, POP, PUSH; 3A §6.8.3 (the shadow after a load of SS). */
-#include "cpu/system.h"
+#include "cpu/descriptor.h"
 
 EXEC(MOV_EvSw_r)
 {
@@ -107,23 +107,9 @@ DEFINE_PUSH_POP(GS, 64)
 /* A far pointer: offset to the register, selector to `seg`; both or neither. */
 static always_inline int exec_load_pointer(struct cpu *cpu, const struct insn *insn, unsigned seg)
 {
-    uint64_t at = insn_address(cpu, insn), offset = 0;
-    uint64_t mask = insn->address == SIZE_64   ? UINT64_MAX
-                    : insn->address == SIZE_32 ? UINT32_MAX
-                                               : UINT16_MAX;
+    uint64_t offset = 0;
     uint16_t selector = 0;
-    if (insn->size == SIZE_16) {
-        uint16_t low = 0;
-        TRY(mem_load16(cpu, insn->seg, at, &low));
-        offset = low;
-    } else if (insn->size == SIZE_32) {
-        uint32_t low = 0;
-        TRY(mem_load32(cpu, insn->seg, at, &low));
-        offset = low;
-    } else {
-        TRY(mem_load64(cpu, insn->seg, at, &offset));
-    }
-    TRY(mem_load16(cpu, insn->seg, (at + (1u << insn->size)) & mask, &selector));
+    TRY(far_pointer_load(cpu, insn, &offset, &selector));
     TRY(segment_load(cpu, seg, selector));
     if (insn->size == SIZE_16)
         REG16_SET(insn->reg, offset);

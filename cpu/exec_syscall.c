@@ -13,13 +13,6 @@ enum {
     DATA_ATTRIBUTES = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_G | SEG_DB,
 };
 
-#define DR6_BS BIT(14)
-
-static bool is_amd(const struct cpu *cpu)
-{
-    return !strcmp(cpu->model->vendor, "AuthenticAMD");
-}
-
 static struct segment flat_segment(uint16_t selector, unsigned cpl, unsigned attributes)
 {
     return (struct segment){
@@ -61,7 +54,7 @@ static never_inline void syscall_enter(struct cpu *cpu, const struct insn *insn)
 EXEC(SYSCALL)
 {
     if (!(cpu->mmu.registers.efer & EFER_SCE) || !(cpu->mmu.registers.cr0 & CR0_PE) ||
-        (!cpu_is_64(cpu) && !is_amd(cpu)))
+        (!cpu_is_64(cpu) && !cpu_is_amd(cpu)))
         RAISE_UD();
     syscall_enter(cpu, insn);
     return exec_transferred(cpu, insn, false);
@@ -95,7 +88,7 @@ static never_inline bool sysret(struct cpu *cpu, const struct insn *insn)
 EXEC(SYSRET)
 {
     if (!(cpu->mmu.registers.efer & EFER_SCE) || !cpu_is_protected(cpu) ||
-        (!cpu_is_64(cpu) && !is_amd(cpu)))
+        (!cpu_is_64(cpu) && !cpu_is_amd(cpu)))
         RAISE_UD();
     REQUIRE_CPL0();
     return exec_transferred(cpu, insn, sysret(cpu, insn));
@@ -116,7 +109,7 @@ static never_inline void sysenter_enter(struct cpu *cpu)
 
 EXEC(SYSENTER)
 {
-    if (cpu_is_long(cpu) && is_amd(cpu))
+    if (cpu_is_long(cpu) && cpu_is_amd(cpu))
         RAISE_UD();
     if (!(cpu->mmu.registers.cr0 & CR0_PE) || selector_is_null((uint16_t)cpu->msr.sysenter_cs))
         RAISE_GP0();
@@ -143,7 +136,7 @@ static never_inline bool sysexit(struct cpu *cpu, const struct insn *insn)
 
 EXEC(SYSEXIT)
 {
-    if (cpu_is_long(cpu) && is_amd(cpu))
+    if (cpu_is_long(cpu) && cpu_is_amd(cpu))
         RAISE_UD();
     if (!cpu_is_protected(cpu) || cpu->cpl != 0 || selector_is_null((uint16_t)cpu->msr.sysenter_cs))
         RAISE_GP0();

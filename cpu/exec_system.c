@@ -8,20 +8,12 @@ static bool umip_forbids(const struct cpu *cpu)
     return cpu->cpl != 0 && cpu->mmu.registers.cr4 & CR4_UMIP;
 }
 
-static uint64_t next_address(const struct insn *insn, uint64_t at, unsigned bytes)
-{
-    uint64_t next = at + bytes;
-    return insn->address == SIZE_64   ? next
-           : insn->address == SIZE_32 ? (uint32_t)next
-                                      : (uint16_t)next;
-}
-
 /* --- GDTR and IDTR */
 
 static always_inline int exec_store_table(struct cpu *cpu, const struct insn *insn,
                                           const struct descriptor_table *table)
 {
-    uint64_t at = insn_address(cpu, insn), second = next_address(insn, at, 2);
+    uint64_t at = insn_address(cpu, insn), second = (at + 2) & address_mask(insn);
     if (umip_forbids(cpu))
         RAISE_GP0();
     TRY(mem_check_write(cpu, insn->seg, second, cpu_is_64(cpu) ? 8 : 4));
@@ -46,7 +38,7 @@ EXEC(SIDT_Ms)
 static always_inline int exec_load_table(struct cpu *cpu, const struct insn *insn,
                                          struct descriptor_table *table)
 {
-    uint64_t at = insn_address(cpu, insn), second = next_address(insn, at, 2), base = 0;
+    uint64_t at = insn_address(cpu, insn), second = (at + 2) & address_mask(insn), base = 0;
     uint16_t limit = 0;
     REQUIRE_CPL0();
     TRY(mem_load16(cpu, insn->seg, at, &limit));

@@ -208,23 +208,9 @@ static always_inline int exec_far(struct cpu *cpu, const struct insn *insn, bool
 
 static always_inline int exec_far_memory(struct cpu *cpu, const struct insn *insn, bool is_call)
 {
-    uint64_t at = insn_address(cpu, insn), offset = 0;
-    uint64_t mask = insn->address == SIZE_64   ? UINT64_MAX
-                    : insn->address == SIZE_32 ? UINT32_MAX
-                                               : UINT16_MAX;
+    uint64_t offset = 0;
     uint16_t selector = 0;
-    if (insn->size == SIZE_16) {
-        uint16_t low = 0;
-        TRY(mem_load16(cpu, insn->seg, at, &low));
-        offset = low;
-    } else if (insn->size == SIZE_32) {
-        uint32_t low = 0;
-        TRY(mem_load32(cpu, insn->seg, at, &low));
-        offset = low;
-    } else {
-        TRY(mem_load64(cpu, insn->seg, at, &offset));
-    }
-    TRY(mem_load16(cpu, insn->seg, (at + (1u << insn->size)) & mask, &selector));
+    TRY(far_pointer_load(cpu, insn, &offset, &selector));
     return exec_far(cpu, insn, is_call, selector, offset);
 }
 

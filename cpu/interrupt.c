@@ -7,8 +7,6 @@
  */
 #include "cpu/descriptor.h"
 
-#define DR6_BD BIT(13) /* general detect */
-
 struct event {
     unsigned vector;
     bool software;

@@ -30,21 +30,6 @@ static bool gp0(struct cpu *cpu)
     return cpu_fault(cpu, VECTOR_GP, 0);
 }
 
-static bool is_canonical(uint64_t value)
-{
-    return bits_sign_extend(value, 48) == (int64_t)value;
-}
-
-static bool is_amd(const struct cpu *cpu)
-{
-    return !strcmp(cpu->model->vendor, "AuthenticAMD");
-}
-
-static bool has(const struct cpu *cpu, enum feature feature)
-{
-    return feature_has(&cpu->model->features, feature);
-}
-
 /* --- plain registers */
 
 enum plain_kind { ANY, CANONICAL, MASKED };
@@ -82,7 +67,7 @@ static const struct plain *plain_find(const struct cpu *cpu, uint32_t index)
     for (unsigned i = 0; i < ARRAY_LENGTH(plain); i++) {
         const struct plain *row = &plain[i];
         if (row->index == index)
-            return has(cpu, row->feature) && !(row->intel_only && is_amd(cpu)) ? row : NULL;
+            return cpu_has(cpu, row->feature) && !(row->intel_only && cpu_is_amd(cpu)) ? row : NULL;
     }
     return NULL;
 }
@@ -94,7 +79,7 @@ static uint64_t *plain_field(struct cpu *cpu, const struct plain *row)
 
 static bool plain_write(struct cpu *cpu, const struct plain *row, uint64_t value)
 {
-    if ((row->kind == CANONICAL && !is_canonical(value)) ||
+    if ((row->kind == CANONICAL && !linear_is_canonical(value)) ||
         (row->kind == MASKED && value & ~row->writable))
         return gp0(cpu);
     *plain_field(cpu, row) = value;
@@ -107,7 +92,7 @@ static bool is_amd_silent(const struct cpu *cpu, uint32_t index)
     static const uint32_t silent[] = {MSR_AMD_SYSCFG, MSR_AMD_HWCR,
                                       MSR_AMD_NB_CFG, MSR_AMD_INTERRUPT_PENDING,
                                       MSR_AMD_DC_CFG, MSR_AMD_DE_CFG};
-    if (!is_amd(cpu))
+    if (!cpu_is_amd(cpu))
         return false;
     for (unsigned i = 0; i < ARRAY_LENGTH(silent); i++)
         if (silent[i] == index)
@@ -134,7 +119,7 @@ static bool are_memory_types(uint64_t types, bool pat)
 /* The register of a fixed or variable MTRR, or NULL. */
 static uint64_t *mtrr_field(struct cpu *cpu, uint32_t index)
 {
-    if (!has(cpu, FEAT_MTRR))
+    if (!cpu_has(cpu, FEAT_MTRR))
         return NULL;
     if (index >= MSR_MTRR_PHYS_BASE0 && index <= MSR_MTRR_PHYS_MASK7) {
         unsigned n = (index - MSR_MTRR_PHYS_BASE0) / 2;
@@ -171,7 +156,7 @@ static bool mtrr_write(struct cpu *cpu, uint32_t index, uint64_t *field, uint64_
 
 static uint64_t *bank_field(struct cpu *cpu, uint32_t index)
 {
-    if (!has(cpu, FEAT_MCA) || index < MSR_MC0_CTL || index >= MSR_MC0_CTL + 4 * MC_BANKS)
+    if (!cpu_has(cpu, FEAT_MCA) || index < MSR_MC0_CTL || index >= MSR_MC0_CTL + 4 * MC_BANKS)
         return NULL;
     unsigned bank = (index - MSR_MC0_CTL) / 4;
     uint64_t *const fields[] = {&cpu->msr.mc_ctl[bank], &cpu->msr.mc_status[bank],
@@ -193,8 +178,9 @@ static bool bank_write(struct cpu *cpu, uint32_t index, uint64_t *field, uint64_
 static bool efer_write(struct cpu *cpu, uint64_t value)
 {
     const struct mmu_registers *r = &cpu->mmu.registers;
-    uint64_t valid = EFER_LMA | (has(cpu, FEAT_SYSCALL) ? EFER_SCE : 0) |
-                     (has(cpu, FEAT_LM) ? EFER_LME : 0) | (has(cpu, FEAT_NX) ? EFER_NXE : 0);
+    uint64_t valid = EFER_LMA | (cpu_has(cpu, FEAT_SYSCALL) ? EFER_SCE : 0) |
+                     (cpu_has(cpu, FEAT_LM) ? EFER_LME : 0) |
+                     (cpu_has(cpu, FEAT_NX) ? EFER_NXE : 0);
     if (value & ~valid || ((value ^ r->efer) & EFER_LME && r->cr0 & CR0_PG))
         return gp0(cpu);
     mmu_set_efer(&cpu->mmu, (value & ~EFER_LMA) | (r->efer & EFER_LMA));
@@ -204,7 +190,7 @@ static bool efer_write(struct cpu *cpu, uint64_t value)
 
 static bool has_efer(const struct cpu *cpu)
 {
-    return has(cpu, FEAT_SYSCALL) || has(cpu, FEAT_NX) || has(cpu, FEAT_LM);
+    return cpu_has(cpu, FEAT_SYSCALL) || cpu_has(cpu, FEAT_NX) || cpu_has(cpu, FEAT_LM);
 }
 
 /* SDM 3A §10.12.5: disabled, xAPIC and x2APIC follow each other in few ways. */
@@ -212,7 +198,7 @@ static bool apic_base_write(struct cpu *cpu, uint64_t value)
 {
     uint64_t before = cpu->msr.apic_base, mode = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
     uint64_t beyond = ~UINT64_C(0) << cpu->model->physical_bits;
-    uint64_t reserved = beyond | 0x2ff | (has(cpu, FEAT_X2APIC) ? 0 : APIC_BASE_X2APIC);
+    uint64_t reserved = beyond | 0x2ff | (cpu_has(cpu, FEAT_X2APIC) ? 0 : APIC_BASE_X2APIC);
     bool legal = !(value & reserved & ~APIC_BASE_BSP) && (value & mode) != APIC_BASE_X2APIC;
     if ((before & mode) == mode && (value & mode) == APIC_BASE_ENABLE)
         legal = false;
@@ -239,37 +225,37 @@ static bool special_read(struct cpu *cpu, uint32_t index, uint64_t *value)
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
         *value = 0;
-        return has(cpu, FEAT_MCE);
+        return cpu_has(cpu, FEAT_MCE);
     case MSR_TSC:
         *value = cpu_tsc(cpu);
-        return has(cpu, FEAT_TSC);
+        return cpu_has(cpu, FEAT_TSC);
     case MSR_PLATFORM_ID:
         *value = 0;
-        return !is_amd(cpu) && has(cpu, FEAT_CMOV);
+        return !cpu_is_amd(cpu) && cpu_has(cpu, FEAT_CMOV);
     case MSR_APIC_BASE:
         *value = cpu->msr.apic_base;
-        return has(cpu, FEAT_APIC) && has(cpu, FEAT_CMOV);
+        return cpu_has(cpu, FEAT_APIC) && cpu_has(cpu, FEAT_CMOV);
     case MSR_MTRR_CAP:
         *value = MTRR_CAP;
-        return has(cpu, FEAT_MTRR);
+        return cpu_has(cpu, FEAT_MTRR);
     case MSR_MCG_CAP:
         *value = MC_BANKS | MCG_CTL_PRESENT;
-        return has(cpu, FEAT_MCA);
+        return cpu_has(cpu, FEAT_MCA);
     case MSR_PAT:
         *value = cpu->msr.pat;
-        return has(cpu, FEAT_PAT);
+        return cpu_has(cpu, FEAT_PAT);
     case MSR_TSC_DEADLINE:
         *value = cpu->msr.tsc_deadline;
-        return has(cpu, FEAT_TSC_DEADLINE);
+        return cpu_has(cpu, FEAT_TSC_DEADLINE);
     case MSR_EFER:
         *value = cpu->mmu.registers.efer;
         return has_efer(cpu);
     case MSR_FS_BASE:
         *value = cpu->segs[FS].base;
-        return has(cpu, FEAT_LM);
+        return cpu_has(cpu, FEAT_LM);
     case MSR_GS_BASE:
         *value = cpu->segs[GS].base;
-        return has(cpu, FEAT_LM);
+        return cpu_has(cpu, FEAT_LM);
     default:
         *value = 0;
         return is_amd_silent(cpu, index);
@@ -304,7 +290,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
 
 static bool base_write(struct cpu *cpu, unsigned seg, uint64_t value)
 {
-    if (!is_canonical(value))
+    if (!linear_is_canonical(value))
         return gp0(cpu);
     cpu->segs[seg].base = value;
     return false;
@@ -340,7 +326,7 @@ static bool special_write(struct cpu *cpu, uint32_t index, uint64_t value)
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
 {
     uint64_t ignored;
-    if (likely(index == MSR_FS_BASE || index == MSR_GS_BASE) && has(cpu, FEAT_LM))
+    if (likely(index == MSR_FS_BASE || index == MSR_GS_BASE) && cpu_has(cpu, FEAT_LM))
         return base_write(cpu, index == MSR_FS_BASE ? FS : GS, value);
     const struct plain *row = plain_find(cpu, index);
     if (row)
@@ -353,7 +339,7 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
         return bank_write(cpu, index, field, value);
     if (is_x2apic(cpu, index))
         return cpu->ops->x2apic_write(cpu->machine, cpu, index, value) ? false : gp0(cpu);
-    if (index == MSR_BIOS_UPDATE && has(cpu, FEAT_CMOV))
+    if (index == MSR_BIOS_UPDATE && cpu_has(cpu, FEAT_CMOV))
         return false; /* an update is accepted and changes nothing */
     if (!special_read(cpu, index, &ignored))
         return unknown(cpu, "write", index);

@@ -10,9 +10,6 @@
 #include "cpu/exec.h"
 #include "cpu/system.h"
 
-#define DR6_BS BIT(14)
-#define DR7_ENABLES 0xff
-
 /* --- what handlers end in */
 
 bool cpu_fault(struct cpu *cpu, unsigned vector, uint32_t error)

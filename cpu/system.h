@@ -5,6 +5,21 @@
 
 #include "cpu/exec.h"
 
+/* --- facts of the processor */
+static inline bool cpu_has(const struct cpu *cpu, enum feature feature)
+{
+    return feature_has(&cpu->model->features, feature);
+}
+/* Some system instructions and registers depend on who made the processor. */
+static inline bool cpu_is_amd(const struct cpu *cpu)
+{
+    return !strcmp(cpu->model->vendor, "AuthenticAMD");
+}
+static inline bool linear_is_canonical(uint64_t linear)
+{
+    return bits_sign_extend(linear, 48) == (int64_t)linear;
+}
+
 /* --- segment.c */
 /* Loads DS, ES, FS, GS or SS with all checks of the present mode (SDM 3A §5.6, §3.4.5). */
 must_check bool segment_load(struct cpu *cpu, unsigned seg, uint16_t selector);
@@ -28,6 +43,11 @@ must_check bool interrupt_deliver(struct cpu *cpu, unsigned vector, enum interru
 must_check bool fault_deliver(struct cpu *cpu);
 
 /* --- debug.c */
+#define DR6_BD      BIT(13) /* general detect */
+#define DR6_BS      BIT(14) /* single-step */
+#define DR6_BT      BIT(15) /* the new task's T flag */
+#define DR7_ENABLES UINT64_C(0xff)
+#define DR7_GD      BIT(13)
 /* Linear range [at, at+length) was accessed as `kind` (DR7's R/W: 0 execute, 1 write, 2 I/O, 3 any
  * read or write): remembers the DR6 bits of matching data breakpoints for the trap after the
  * instruction.  Called only from slow paths. */

@@ -19,7 +19,6 @@ enum {
     TASK_SEGMENTS = 6,
 };
 
-#define DR6_BT    BIT(15)
 #define DR7_LOCAL UINT64_C(0x155) /* L0..L3 and LE */
 
 static const uint8_t tss_segments[TASK_SEGMENTS] = {ES, CS, SS, DS, FS, GS};
