@@ -79,6 +79,8 @@ esac
 guest_fetch "$kernel" "$arch"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ring3-boot.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if [ -n "$has_command" ]; then
     printf '%s\n' "$command" >"$scratch/command"
     guest_initrd "$arch" "$scratch" <<END
