@@ -225,6 +225,13 @@ def streams(ring3, demo, scratch):
     checks.check("serial over a socket", "demo> " in read("serial", "demo> "))
     links["serial"].sendall(b"pci\r")
     checks.check("into a socket", "host bridge" in read("serial", "demo> "))
+    status, out, err = run([ring3, "-kernel", demo, "-display", "none", "-D", os.path.join(scratch, "d"),
+                            "-monitor", f"unix:{paths['monitor']},server,nowait"])
+    checks.check("a path that is served", status == 1 and not os.path.exists(os.path.join(scratch, "d"))
+                 and "another process listens there" in err and not out, f"{status} {out} {err}")
+    links["monitor"].close()
+    links["monitor"] = socket.socket(socket.AF_UNIX)
+    links["monitor"].connect(paths["monitor"])
     links["monitor"].sendall(b"info status\r\n")
     checks.check("monitor over a socket", "running" in read("monitor", "running"))
     links["monitor"].close()

@@ -132,10 +132,10 @@ static void pidfile_remove(const char *path, int fd)
 /* What is created on the host, after the machine stands. */
 static int create_files(const struct options *options, int *pid_fd, struct error *error)
 {
-    int result = options->log_file ? log_open(options->log_file, error) : 0;
+    int result = options->pidfile ? pidfile_write(options->pidfile, pid_fd, error) : 0;
 
-    if (!result && options->pidfile)
-        result = pidfile_write(options->pidfile, pid_fd, error);
+    if (!result && options->log_file)
+        result = log_open(options->log_file, error);
     return result;
 }
 

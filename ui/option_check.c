@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -176,6 +177,19 @@ static int check_output(const struct options *options, const char *what, const c
     return result;
 }
 
+/* Does a process listen at the socket `path`? */
+static bool is_served(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strcpy(address.sun_path, path);
+    bool served = fd >= 0 && !connect(fd, (const struct sockaddr *)&address, sizeof address);
+    if (fd >= 0)
+        close(fd);
+    return served;
+}
+
 static int check_socket(const struct chardev_config *stream, struct error *error)
 {
     struct stat status;
@@ -194,6 +208,9 @@ static int check_socket(const struct chardev_config *stream, struct error *error
                          "%s: nobody listens there; start the other side first, or "
                          "add ,server to listen",
                          stream->option);
+    if (exists && stream->server && is_served(stream->path))
+        return error_set(error, EADDRINUSE,
+                         "%s: another process listens there; choose another path", stream->option);
     return stream->server ? check_folder(stream->option, stream->path, error) : 0;
 }
 
