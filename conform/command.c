@@ -1,0 +1,167 @@
+/* The command line of `ring3 conform`. */
+#include "conform/conform.h"
+#include "conform/suite.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+
+static void print_help(FILE *out)
+{
+    fputs("ring3 conform [options] FILE...\n"
+          "Runs vectors captured from real processors (MOO files, plain or gzipped).\n"
+          "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
+          "  --only PATTERN      only these opcodes: 'F6.*', '0F.A*'\n"
+          "  --strict            the named differences of old processors count as failures\n"
+          "  --fail-fast         stop at the first failure\n"
+          "  --shard I/N         run part I of N\n"
+          "  --engine interp     the engine to test\n"
+          "  --tap, --json       this format on stdout instead of the table\n"
+          "  --junit FILE        write a JUnit report too\n"
+          "  --help              this list\n"
+          "The exit status is 0 only if every file was whole and every case passed.\n",
+          out);
+}
+
+static int parse_shard(struct suite_options *options, const char *text, struct error *error)
+{
+    int end = 0;
+
+    if (sscanf(text, "%u/%u%n", &options->shard, &options->shards, &end) < 2 || text[end] ||
+        !options->shard || options->shard > options->shards)
+        return error_set(error, EINVAL, "--shard %s: write I/N with I from 1 to N: --shard 1/4",
+                         text);
+    return 0;
+}
+
+static int parse_cpu(struct suite_options *options, const char *text, struct error *error)
+{
+    options->processor = processor_by_name(text);
+    if (!options->processor)
+        return error_set(error, EINVAL, "--cpu %s: there are 8086, 286 and 386", text);
+    return 0;
+}
+
+static int parse_engine(const char *text, struct error *error)
+{
+    if (strcmp(text, "interp"))
+        return error_set(error, EINVAL,
+                         "--engine %s: this version has only the interpreter: "
+                         "--engine interp",
+                         text);
+    return 0;
+}
+
+enum {
+    OPTION_CPU = 256,
+    OPTION_ONLY,
+    OPTION_STRICT,
+    OPTION_FAIL_FAST,
+    OPTION_SHARD,
+    OPTION_ENGINE,
+    OPTION_TAP,
+    OPTION_JSON,
+    OPTION_JUNIT,
+    OPTION_HELP
+};
+
+static const struct option option_table[] = {
+    {"cpu", required_argument, NULL, OPTION_CPU},
+    {"only", required_argument, NULL, OPTION_ONLY},
+    {"strict", no_argument, NULL, OPTION_STRICT},
+    {"fail-fast", no_argument, NULL, OPTION_FAIL_FAST},
+    {"shard", required_argument, NULL, OPTION_SHARD},
+    {"engine", required_argument, NULL, OPTION_ENGINE},
+    {"tap", no_argument, NULL, OPTION_TAP},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"junit", required_argument, NULL, OPTION_JUNIT},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int parse_option(struct suite_options *options, int option, char *const argv[],
+                        struct error *error)
+{
+    switch (option) {
+    case OPTION_CPU:
+        return parse_cpu(options, optarg, error);
+    case OPTION_ONLY:
+        options->only = optarg;
+        return 0;
+    case OPTION_STRICT:
+        options->strict = true;
+        return 0;
+    case OPTION_FAIL_FAST:
+        options->fail_fast = true;
+        return 0;
+    case OPTION_SHARD:
+        return parse_shard(options, optarg, error);
+    case OPTION_ENGINE:
+        return parse_engine(optarg, error);
+    case OPTION_TAP:
+        options->tap = true;
+        return 0;
+    case OPTION_JSON:
+        options->json = true;
+        return 0;
+    case OPTION_JUNIT:
+        options->junit = optarg;
+        return 0;
+    case ':':
+        return error_set(error, EINVAL, "%s: needs a value; see ring3 conform --help",
+                         argv[optind - 1]);
+    default:
+        return error_set(error, EINVAL, "%s: no such option; see ring3 conform --help",
+                         argv[optind - 1]);
+    }
+}
+
+/* 1: help was given. */
+static int parse(struct suite *suite, int argc, char *const argv[], struct error *error)
+{
+    struct suite_options *options = &suite->options;
+    int option, result = 0;
+
+    *options = (struct suite_options){.shard = 1, .shards = 1};
+    optind = 0; /* WHY: starts getopt afresh, for a second call in one process */
+    while (!result && (option = getopt_long(argc, argv, ":", option_table, NULL)) >= 0) {
+        if (option == OPTION_HELP) {
+            print_help(suite->out);
+            return 1;
+        }
+        result = parse_option(options, option, argv, error);
+    }
+    if (!result && options->tap && options->json)
+        result = error_set(error, EINVAL, "--tap and --json both write to stdout; choose one");
+    if (!result && optind == argc)
+        result = error_set(error, EINVAL, "conform: no files; see ring3 conform --help");
+    return result;
+}
+
+int conform_main(int argc, char *const argv[], FILE *out, FILE *err)
+{
+    struct suite suite = {.out = out, .err = err};
+    struct error error;
+    int result = parse(&suite, argc, argv, &error);
+
+    if (result < 0)
+        fprintf(err, "ring3: %s\n", error.text);
+    if (result)
+        return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    unsigned files = (unsigned)(argc - optind);
+    for (unsigned i = 0; i < files && !suite.stop; i++)
+        suite_file(&suite, argv[argc - (int)files + (int)i], i + 1, files);
+    report_progress_end(&suite);
+    if (suite.options.tap)
+        report_tap(&suite);
+    else if (suite.options.json)
+        report_json(&suite);
+    else
+        report_table(&suite);
+    if (suite.options.junit && report_junit(&suite, &error)) {
+        fprintf(err, "ring3: %s\n", error.text);
+        result = -1;
+    }
+    suite_free(&suite);
+    return result || suite.files_damaged || suite.total.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,29 @@
+/* The captured processors. */
+#include "conform/processor.h"
+
+#include <stddef.h>
+#include <strings.h>
+
+/* WHY: the 8086's flags 12 to 15 are ones; the 286 has IOPL and NT, but not in real mode. */
+static const struct processor processors[] = {
+    {"8086", {"8086", "8088"}, "486", FAMILY_8086, 0x0fd5, false, true},
+    {"286", {"C286", "286", "80286"}, "486", FAMILY_286, 0x0fd5, true, false},
+    {"386", {"386E", "386", "80386", "386D"}, "486", FAMILY_386, 0x37fd5, true, false},
+};
+
+const struct processor *processor_by_name(const char *name)
+{
+    for (unsigned i = 0; i < sizeof processors / sizeof *processors; i++)
+        if (!strcasecmp(processors[i].name, name))
+            return &processors[i];
+    return NULL;
+}
+
+const struct processor *processor_by_id(const char *id)
+{
+    for (unsigned i = 0; i < sizeof processors / sizeof *processors; i++)
+        for (const char *const *known = processors[i].ids; *known; known++)
+            if (!strcasecmp(*known, id))
+                return &processors[i];
+    return NULL;
+}

@@ -1,0 +1,29 @@
+/* What a captured processor is: how its vectors are run and read. */
+#ifndef CONFORM_PROCESSOR_H
+#define CONFORM_PROCESSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum processor_family {
+    FAMILY_8086 = 1 << 0,
+    FAMILY_286 = 1 << 1,
+    FAMILY_386 = 1 << 2,
+    FAMILY_ALL = FAMILY_8086 | FAMILY_286 | FAMILY_386,
+};
+
+struct processor {
+    const char *name;   /* as --cpu takes it */
+    const char *ids[5]; /* as files name it; ends with NULL */
+    const char *model;  /* of -cpu: ring3's nearest */
+    enum processor_family family;
+    uint32_t flags; /* that exist in real mode; the others have fixed values */
+    bool halts;     /* a case ends at a HLT; else after one instruction */
+    bool wraps;     /* 20 address lines */
+};
+
+/* By --cpu's name or by a file's id; NULL: unknown. */
+const struct processor *processor_by_name(const char *name);
+const struct processor *processor_by_id(const char *id);
+
+#endif

@@ -1,0 +1,336 @@
+/* What a run prints: the failing case, the table, TAP 13, JSON, JUnit. */
+#include "conform/suite.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROGRESS_INTERVAL_S 0.1
+
+enum { PROGRESS_WIDTH = 40 };
+
+static unsigned long long number(uint64_t value)
+{
+    return value;
+}
+
+/* --- progress */
+
+void report_progress(struct suite *suite, unsigned file, unsigned files, double part)
+{
+    struct timespec now;
+    char bar[PROGRESS_WIDTH + 1];
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    if (seconds - suite->last_progress < PROGRESS_INTERVAL_S || !isatty(fileno(suite->err)))
+        return;
+    suite->last_progress = seconds;
+    unsigned done = (unsigned)((file - 1 + part) / files * PROGRESS_WIDTH);
+    for (unsigned i = 0; i < PROGRESS_WIDTH; i++)
+        bar[i] = i < done ? '=' : ' ';
+    bar[PROGRESS_WIDTH] = 0;
+    fprintf(suite->err, "\r[%s] file %u of %u, %llu cases, %llu failed", bar, file, files,
+            number(suite->total.cases), number(suite->total.failed));
+    fflush(suite->err);
+}
+
+void report_progress_end(struct suite *suite)
+{
+    if (suite->last_progress > 0)
+        fputs("\r\033[K", suite->err);
+    suite->last_progress = 0;
+}
+
+/* --- one case */
+
+static const char *const register_names[VECTOR_REGISTERS] = {
+    [VR_CR0] = "cr0", [VR_CR3] = "cr3", [VR_EAX] = "eax",       [VR_EBX] = "ebx", [VR_ECX] = "ecx",
+    [VR_EDX] = "edx", [VR_ESI] = "esi", [VR_EDI] = "edi",       [VR_EBP] = "ebp", [VR_ESP] = "esp",
+    [VR_CS] = "cs",   [VR_DS] = "ds",   [VR_ES] = "es",         [VR_FS] = "fs",   [VR_GS] = "gs",
+    [VR_SS] = "ss",   [VR_EIP] = "eip", [VR_EFLAGS] = "eflags", [VR_DR6] = "dr6", [VR_DR7] = "dr7",
+};
+
+static void print_initial(FILE *to, const struct test_case *test)
+{
+    const struct vector_registers *registers = &test->initial.registers;
+
+    fputs("  initial ", to);
+    for (unsigned n = 0; n < VECTOR_REGISTERS; n++)
+        if (registers->present >> n & 1)
+            fprintf(to, " %s=%x", register_names[n], registers->value[n]);
+    fputs("\n  memory  ", to);
+    for (uint32_t i = 0; i < test->initial.memory.count; i++) {
+        struct vector_byte byte = vector_byte(&test->initial.memory, i);
+        fprintf(to, " %x:%02x", byte.address, byte.value);
+    }
+    fputc('\n', to);
+}
+
+static void print_mismatches(FILE *to, const struct outcome *outcome, bool expected)
+{
+    const struct vector_registers *registers = expected ? &outcome->expected : &outcome->got;
+
+    fputs(expected ? "  expected" : "  got     ", to);
+    for (unsigned n = 0; n < VECTOR_REGISTERS; n++)
+        if (outcome->wrong_registers >> n & 1 || (n == VR_EFLAGS && outcome->wrong_flags))
+            fprintf(to, " %s=%x", register_names[n], registers->value[n]);
+    for (uint32_t i = 0; i < outcome->wrong_bytes && i < OUTCOME_BYTES_MAX; i++)
+        fprintf(to, " %x:%02x", outcome->bytes[i].address,
+                expected ? outcome->bytes[i].expected : outcome->bytes[i].got);
+    if (outcome->wrong_bytes > OUTCOME_BYTES_MAX)
+        fprintf(to, " and %u more bytes", outcome->wrong_bytes - OUTCOME_BYTES_MAX);
+}
+
+static void print_exception(FILE *to, int vector)
+{
+    if (vector >= 0)
+        fprintf(to, " exception %d", vector);
+}
+
+void report_case(FILE *to, const char *path, const struct occurrence *occurrence,
+                 const char *mnemonic)
+{
+    const struct test_case *test = occurrence->test;
+    const struct outcome *outcome = occurrence->outcome;
+
+    fprintf(to, "%s case %u: %.*s [%s:", path, test->index, (int)test->name_length,
+            test->name ? test->name : "", mnemonic);
+    for (uint32_t i = 0; i < test->byte_count; i++)
+        fprintf(to, " %02x", test->bytes[i]);
+    fputs("]\n", to);
+    print_initial(to, test);
+    print_mismatches(to, outcome, true);
+    print_exception(to, test->has_exception ? test->exception : -1);
+    fputc('\n', to);
+    print_mismatches(to, outcome, false);
+    print_exception(to, outcome->exception);
+    fputs(outcome->never_ended ? " and it does not end\n" : "\n", to);
+}
+
+/* --- all of it */
+
+struct row {
+    const struct section *section;
+    const struct tally *tally;
+    uint16_t key;
+    char text[INSTRUCTION_KEY_TEXT];
+    const char *mnemonic;
+};
+
+/* The next opcode that had a case; starts with section NULL.  False: no more. */
+static bool next_row(const struct suite *suite, struct row *row)
+{
+    unsigned section = row->section ? (unsigned)(row->section - suite->sections) : 0;
+    unsigned key = row->section ? row->key + 1u : 0;
+
+    for (; section < suite->section_count; section++, key = 0)
+        for (; key < INSTRUCTION_KEYS; key++) {
+            if (!suite->sections[section].tallies[key].cases)
+                continue;
+            row->section = &suite->sections[section];
+            row->key = (uint16_t)key;
+            row->tally = &row->section->tallies[key];
+            row->mnemonic = instruction_mnemonic(row->key, runner_features(row->section->runner));
+            instruction_key_text(row->key, row->text);
+            return true;
+        }
+    return false;
+}
+
+static void print_differences(const struct suite *suite)
+{
+    bool headed = false;
+
+    for (unsigned n = 0; n < difference_count; n++) {
+        if (!suite->by_difference[n])
+            continue;
+        if (!headed)
+            fputs("\n   cases  difference\n", suite->out);
+        headed = true;
+        fprintf(suite->out, "%8llu  %s: %s\n", number(suite->by_difference[n]), differences[n].name,
+                differences[n].cause);
+    }
+}
+
+void report_table(const struct suite *suite)
+{
+    struct row row = {NULL};
+
+    fputs("cpu   opcode   mnemonic     cases   passed  excused   failed\n", suite->out);
+    while (next_row(suite, &row))
+        fprintf(suite->out, "%-5s %-8s %-9s %8llu %8llu %8llu %8llu\n",
+                row.section->processor->name, row.text, row.mnemonic, number(row.tally->cases),
+                number(row.tally->passed), number(row.tally->excused), number(row.tally->failed));
+    print_differences(suite);
+    fprintf(suite->out,
+            "\n%llu cases in %u files: %llu passed, %llu excused by named differences, "
+            "%llu failed",
+            number(suite->total.cases), suite->files, number(suite->total.passed),
+            number(suite->total.excused), number(suite->total.failed));
+    if (suite->files_damaged)
+        fprintf(suite->out, "; %u files damaged or unreadable", suite->files_damaged);
+    fputc('\n', suite->out);
+}
+
+void report_tap(const struct suite *suite)
+{
+    struct row row = {NULL};
+    unsigned tests = 0;
+
+    fputs("TAP version 13\n", suite->out);
+    while (next_row(suite, &row)) {
+        fprintf(suite->out, "%s %u - %s %s %s: %llu cases, %llu excused, %llu failed\n",
+                row.tally->failed ? "not ok" : "ok", ++tests, row.section->processor->name,
+                row.text, row.mnemonic, number(row.tally->cases), number(row.tally->excused),
+                number(row.tally->failed));
+        if (row.tally->failed)
+            fprintf(suite->out, "# %s\n", row.tally->first);
+    }
+    if (suite->files_damaged)
+        fprintf(suite->out, "not ok %u - files: %u damaged or unreadable\n", ++tests,
+                suite->files_damaged);
+    fprintf(suite->out, "1..%u\n", tests);
+}
+
+/* --- JSON */
+
+static void json_text(FILE *to, const char *text)
+{
+    fputc('"', to);
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\')
+            fprintf(to, "\\u%04x", (unsigned char)*text);
+        else
+            fputc(*text, to);
+    fputc('"', to);
+}
+
+static void json_counts(FILE *to, const struct tally *tally)
+{
+    fprintf(to, "\"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu",
+            number(tally->cases), number(tally->passed), number(tally->excused),
+            number(tally->failed));
+}
+
+void report_json(const struct suite *suite)
+{
+    struct row row = {NULL};
+    const char *separator = "";
+
+    fprintf(suite->out,
+            "{\n  \"engine\": \"interp\", \"strict\": %s, \"files\": %u, "
+            "\"damaged\": %u,\n  ",
+            suite->options.strict ? "true" : "false", suite->files, suite->files_damaged);
+    json_counts(suite->out, &suite->total);
+    fputs(",\n  \"opcodes\": [", suite->out);
+    for (; next_row(suite, &row); separator = ",") {
+        fprintf(suite->out, "%s\n    {\"cpu\": \"%s\", \"opcode\": \"%s\", \"mnemonic\": \"%s\", ",
+                separator, row.section->processor->name, row.text, row.mnemonic);
+        json_counts(suite->out, row.tally);
+        if (row.tally->failed) {
+            fputs(", \"first\": ", suite->out);
+            json_text(suite->out, row.tally->first);
+        }
+        fputc('}', suite->out);
+    }
+    fputs("\n  ],\n  \"differences\": [", suite->out);
+    separator = "";
+    for (unsigned n = 0; n < difference_count; n++) {
+        if (!suite->by_difference[n])
+            continue;
+        fprintf(suite->out, "%s\n    {\"cases\": %llu, \"name\": ", separator,
+                number(suite->by_difference[n]));
+        json_text(suite->out, differences[n].name);
+        fputs(", \"cause\": ", suite->out);
+        json_text(suite->out, differences[n].cause);
+        fputc('}', suite->out);
+        separator = ",";
+    }
+    fputs("\n  ]\n}\n", suite->out);
+}
+
+/* --- JUnit: a test suite for each processor, a test case for each opcode */
+
+static void xml_text(FILE *to, const char *text)
+{
+    for (; *text; text++)
+        switch (*text) {
+        case '&':
+            fputs("&amp;", to);
+            break;
+        case '<':
+            fputs("&lt;", to);
+            break;
+        case '>':
+            fputs("&gt;", to);
+            break;
+        case '"':
+            fputs("&quot;", to);
+            break;
+        default:
+            fputc((unsigned char)*text < ' ' || *text & 0x80 ? '?' : *text, to);
+            break;
+        }
+}
+
+static void junit_section(FILE *to, const struct suite *suite, const struct section *section)
+{
+    struct row row = {NULL};
+    unsigned tests = 0, failures = 0;
+
+    while (next_row(suite, &row))
+        if (row.section == section) {
+            tests++;
+            failures += row.tally->failed != 0;
+        }
+    fprintf(to, "  <testsuite name=\"%s\" tests=\"%u\" failures=\"%u\">\n",
+            section->processor->name, tests, failures);
+    row = (struct row){NULL};
+    while (next_row(suite, &row)) {
+        if (row.section != section)
+            continue;
+        fprintf(to, "    <testcase classname=\"%s\" name=\"%s %s\"", section->processor->name,
+                row.text, row.mnemonic);
+        if (!row.tally->failed) {
+            fputs("/>\n", to);
+            continue;
+        }
+        fprintf(to, ">\n      <failure message=\"%llu of %llu cases; first ",
+                number(row.tally->failed), number(row.tally->cases));
+        xml_text(to, row.tally->first);
+        fputs("\"/>\n    </testcase>\n", to);
+    }
+    fputs("  </testsuite>\n", to);
+}
+
+static void junit_files(FILE *to, const struct suite *suite)
+{
+    if (!suite->files_damaged)
+        return;
+    fprintf(to,
+            "  <testsuite name=\"files\" tests=\"1\" failures=\"1\">\n"
+            "    <testcase classname=\"files\" name=\"whole\">\n"
+            "      <failure message=\"%u of %u damaged or unreadable\"/>\n"
+            "    </testcase>\n  </testsuite>\n",
+            suite->files_damaged, suite->files);
+}
+
+int report_junit(const struct suite *suite, struct error *error)
+{
+    FILE *to = fopen(suite->options.junit, "we");
+
+    if (!to)
+        return error_set(error, errno, "--junit %s: cannot create it: %s; choose another path",
+                         suite->options.junit, strerror(errno));
+    fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n", to);
+    for (unsigned i = 0; i < suite->section_count; i++)
+        junit_section(to, suite, &suite->sections[i]);
+    junit_files(to, suite);
+    fputs("</testsuites>\n", to);
+    bool failed = ferror(to);
+    if (fclose(to) || failed)
+        return error_set(error, EIO, "--junit %s: cannot write it; free some space",
+                         suite->options.junit);
+    return 0;
+}

@@ -1,0 +1,495 @@
+/* The interpreter under test.
+ *
+ * RAM is cleared between cases by what the shadow MMU filled: without paging and with no more RAM
+ * than it has slots, each page that the case touched has an entry that is still there.
+ */
+#include "conform/runner.h"
+#include "conform/instruction.h"
+
+#include "cpu/block.h"
+#include "cpu/exec.h"
+#include "cpu/system.h"
+#include "cpu/x87.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+_Static_assert(RUNNER_RAM_BYTES >> PAGE_SHIFT <= SHADOW_ENTRIES, "no two pages share a slot");
+
+enum {
+    INSTRUCTIONS_MAX = 1000000, /* of one case */
+    WATCH_INTERVAL_MS = 100,
+    IVT_LIMIT = 0x3ff,
+    TRAP_ADDRESS = 0xffff0, /* FFFF:0000 */
+    HLT_OPCODE = 0xf4,
+};
+
+struct runner {
+    const struct processor *processor;
+    struct frames frames;
+    struct bus bus;
+    struct physmem physmem;
+    struct cpu_model model;
+    struct cpu *cpu;
+    uint32_t first_address, last_address; /* of the present case's memory */
+    pthread_t watch;
+    pthread_mutex_t watch_lock;
+    pthread_cond_t watch_changed;
+    bool watching, stop;
+};
+
+/* --- wiring: no devices */
+
+static uint32_t port_read(void *machine, struct cpu *cpu, uint16_t port, unsigned size)
+{
+    return UINT32_MAX;
+}
+
+static void port_write(void *machine, struct cpu *cpu, uint16_t port, unsigned size, uint32_t value)
+{
+}
+
+static uint64_t mmio_read(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void mmio_write(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size, uint64_t value)
+{
+}
+
+static int acknowledge(void *machine, struct cpu *cpu)
+{
+    return -1;
+}
+
+static uint64_t tsc(void *machine, struct cpu *cpu)
+{
+    return cpu->instructions;
+}
+
+static void code_written(void *opaque, gpa_t gpa, unsigned length)
+{
+    struct runner *runner = opaque;
+    block_kill_range(runner->cpu, gpa, length);
+}
+
+static void page_changed(void *opaque, ppn_t first, uint64_t count)
+{
+    struct runner *runner = opaque;
+    if (runner->cpu)
+        cpu_pages_changed(runner->cpu, first, count);
+}
+
+static void ferr(void *machine, struct cpu *cpu)
+{
+}
+
+static const struct cpu_ops ops = {
+    .port_read = port_read,
+    .port_write = port_write,
+    .mmio_read = mmio_read,
+    .mmio_write = mmio_write,
+    .acknowledge = acknowledge,
+    .tsc = tsc,
+    .ferr = ferr,
+};
+
+/* --- the watch: a case that goes round in circles is kicked out of cpu_run() */
+
+static void *watch(void *opaque)
+{
+    struct runner *runner = opaque;
+
+    pthread_mutex_lock(&runner->watch_lock);
+    while (!runner->stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += WATCH_INTERVAL_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&runner->watch_changed, &runner->watch_lock, &until);
+        cpu_kick(runner->cpu);
+    }
+    pthread_mutex_unlock(&runner->watch_lock);
+    return NULL;
+}
+
+static int watch_start(struct runner *runner)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&runner->watch_lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&runner->watch_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int result = pthread_create(&runner->watch, NULL, watch, runner);
+    runner->watching = !result;
+    return -result;
+}
+
+static void watch_stop(struct runner *runner)
+{
+    if (!runner->watching)
+        return;
+    pthread_mutex_lock(&runner->watch_lock);
+    runner->stop = true;
+    pthread_cond_signal(&runner->watch_changed);
+    pthread_mutex_unlock(&runner->watch_lock);
+    pthread_join(runner->watch, NULL);
+    pthread_mutex_destroy(&runner->watch_lock);
+    pthread_cond_destroy(&runner->watch_changed);
+}
+
+/* --- memory */
+
+static uint8_t *byte_at(struct runner *runner, uint32_t address)
+{
+    uint8_t *page = physmem_page_write(&runner->physmem, gpa_ppn(GPA(address)), NULL);
+    return page + (address & PAGE_OFFSET_MASK);
+}
+
+/* What RAM holds where a case says nothing: INV-1. */
+static uint8_t background(uint32_t address)
+{
+    if (address <= IVT_LIMIT)
+        return address & 2 ? 0xff : 0;
+    return address == TRAP_ADDRESS ? HLT_OPCODE : 0;
+}
+
+static void background_set(struct runner *runner)
+{
+    for (uint32_t address = 0; address <= IVT_LIMIT; address++)
+        *byte_at(runner, address) = background(address);
+    *byte_at(runner, TRAP_ADDRESS) = HLT_OPCODE;
+}
+
+/* --- life */
+
+struct runner *runner_new(const struct processor *processor, struct error *error)
+{
+    struct runner *runner = calloc(1, sizeof *runner);
+
+    if (!runner) {
+        error_set(error, ENOMEM, "no memory left for a processor");
+        return NULL;
+    }
+    runner->processor = processor;
+    bus_init(&runner->bus, "memory", UINT64_MAX);
+    if (frames_init(&runner->frames, RUNNER_RAM_BYTES, error)) {
+        bus_free(&runner->bus);
+        free(runner);
+        return NULL;
+    }
+    if (physmem_init(&runner->physmem, &runner->frames, &runner->bus, RUNNER_RAM_BYTES, error)) {
+        frames_free(&runner->frames);
+        bus_free(&runner->bus);
+        free(runner);
+        return NULL;
+    }
+    memset(runner->physmem.low, PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM, sizeof runner->physmem.low);
+    runner->physmem.ops = (struct physmem_ops){
+        .code_written = code_written, .page_changed = page_changed, .opaque = runner};
+    if (!cpu_model_parse(processor->model, &runner->model, error)) {
+        runner->cpu = cpu_new(0, &runner->model, &runner->physmem, &ops, runner);
+        if (!runner->cpu || (processor->halts && watch_start(runner))) {
+            error_set(error, ENOMEM, "no memory left for a processor");
+            runner_free(runner);
+            return NULL;
+        }
+    }
+    if (!runner->cpu) {
+        runner_free(runner);
+        return NULL;
+    }
+    background_set(runner);
+    mmu_set_a20(&runner->cpu->mmu, !processor->wraps);
+    return runner;
+}
+
+void runner_free(struct runner *runner)
+{
+    watch_stop(runner);
+    if (runner->cpu)
+        cpu_free(runner->cpu);
+    runner->cpu = NULL;
+    physmem_free(&runner->physmem);
+    frames_free(&runner->frames);
+    bus_free(&runner->bus);
+    free(runner);
+}
+
+const struct feature_set *runner_features(const struct runner *runner)
+{
+    return &runner->model.features;
+}
+
+/* --- the case's memory */
+
+static void byte_set(struct runner *runner, struct vector_byte byte)
+{
+    *byte_at(runner, byte.address) = byte.value;
+    physmem_note_write(&runner->physmem, GPA(byte.address), 1);
+}
+
+static void memory_set(struct runner *runner, const struct vector_memory *memory)
+{
+    for (uint32_t i = 0; i < memory->count; i++)
+        byte_set(runner, vector_byte(memory, i));
+}
+
+static int memory_check(const struct vector_memory *memory, const struct test_case *test,
+                        struct error *error)
+{
+    for (uint32_t i = 0; i < memory->count; i++)
+        if (vector_byte(memory, i).address >= RUNNER_RAM_BYTES)
+            return error_set(error, EINVAL,
+                             "case %u: memory at %x is beyond the %u MiB that a "
+                             "case has",
+                             test->index, vector_byte(memory, i).address, RUNNER_RAM_BYTES >> 20);
+    return 0;
+}
+
+static void wrong_byte(struct outcome *outcome, uint32_t address, uint8_t expected, uint8_t got)
+{
+    if (outcome->wrong_bytes < OUTCOME_BYTES_MAX)
+        outcome->bytes[outcome->wrong_bytes] =
+            (struct outcome_byte){.address = address, .expected = expected, .got = got};
+    outcome->wrong_bytes++;
+}
+
+static uint32_t defined_bits(const struct test_case *test, unsigned n)
+{
+    return test->masks.present >> n & 1 ? test->masks.value[n] : UINT32_MAX;
+}
+
+/* The defined bits of a byte: the flags that an exception pushed are the flags. */
+static uint8_t byte_mask(const struct test_case *test, const struct outcome *outcome,
+                         uint32_t address)
+{
+    uint32_t offset = address - outcome_flags_address(outcome);
+
+    if (!test->has_exception || offset > 1)
+        return 0xff;
+    return (uint8_t)(defined_bits(test, VR_EFLAGS) >> 8 * offset);
+}
+
+static void byte_clear(struct runner *runner, uint32_t address, uint8_t *at)
+{
+    *at = background(address);
+    physmem_note_write(&runner->physmem, GPA(address), 1);
+}
+
+static bool is_named(const struct vector_memory *memory, uint32_t address)
+{
+    for (uint32_t i = 0; i < memory->count; i++)
+        if (vector_byte(memory, i).address == address)
+            return true;
+    return false;
+}
+
+/* Compares and clears the bytes that the case names: those that it expects, then those that it
+ * began with and says nothing more of, which shall be as they were. */
+static void named_memory_compare(struct runner *runner, const struct test_case *test,
+                                 struct outcome *outcome)
+{
+    const struct vector_memory *initial = &test->initial.memory, *final = &test->final.memory;
+
+    for (uint32_t i = 0; i < final->count; i++) {
+        struct vector_byte byte = vector_byte(final, i);
+        uint8_t *at = byte_at(runner, byte.address);
+        if ((*at ^ byte.value) & byte_mask(test, outcome, byte.address))
+            wrong_byte(outcome, byte.address, byte.value, *at);
+        byte_clear(runner, byte.address, at);
+    }
+    for (uint32_t i = 0; i < initial->count; i++) {
+        struct vector_byte byte = vector_byte(initial, i);
+        uint8_t *at = byte_at(runner, byte.address);
+        if (*at != byte.value && !is_named(final, byte.address))
+            wrong_byte(outcome, byte.address, byte.value, *at);
+        byte_clear(runner, byte.address, at);
+    }
+}
+
+static bool page_is_zero(const uint8_t *page)
+{
+    uint64_t any = 0;
+
+    for (unsigned i = 0; i < PAGE_BYTES; i += 8) {
+        uint64_t word;
+        memcpy(&word, page + i, 8);
+        any |= word;
+    }
+    return !any;
+}
+
+/* Whatever differs from the background now was written by mistake. */
+static void page_compare(struct runner *runner, uint64_t linear, struct outcome *outcome)
+{
+    uint64_t first = linear & runner->cpu->mmu.a20_mask & PAGE_MASK;
+
+    if (first >= RUNNER_RAM_BYTES ||
+        physmem_mpn(&runner->physmem, gpa_ppn(GPA(first))).v == FRAMES_ZERO.v)
+        return;
+    uint8_t *page = byte_at(runner, (uint32_t)first);
+    if (likely(page_is_zero(page)))
+        return;
+    for (unsigned i = 0; i < PAGE_BYTES; i++) {
+        uint32_t address = (uint32_t)first + i;
+        if (page[i] == background(address))
+            continue;
+        wrong_byte(outcome, address, background(address), page[i]);
+        byte_clear(runner, address, page + i);
+    }
+}
+
+static void other_memory_compare(struct runner *runner, struct outcome *outcome)
+{
+    struct shadow_view *view = mmu_view(&runner->cpu->mmu, cpu_view_id(runner->cpu));
+
+    for (unsigned i = 0; i < view->local_count; i++)
+        page_compare(runner, view->info[view->local[i]].page, outcome);
+    for (unsigned i = 0; i < view->global_count; i++)
+        page_compare(runner, view->info[view->global[i]].page, outcome);
+    mmu_flush_all(&runner->cpu->mmu);
+}
+
+/* --- registers */
+
+static const uint8_t general[][2] = {
+    {VR_EAX, RAX}, {VR_EBX, RBX}, {VR_ECX, RCX}, {VR_EDX, RDX},
+    {VR_ESI, RSI}, {VR_EDI, RDI}, {VR_EBP, RBP}, {VR_ESP, RSP},
+};
+static const uint8_t segments[][2] = {
+    {VR_CS, CS}, {VR_DS, DS}, {VR_ES, ES}, {VR_FS, FS}, {VR_GS, GS}, {VR_SS, SS},
+};
+
+static void registers_set(struct runner *runner, const struct vector_registers *registers)
+{
+    struct cpu *cpu = runner->cpu;
+
+    /* A case that left real mode took its segments with it. */
+    if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG))
+        cpu_reset(cpu, false);
+    uint64_t cr0 = registers->value[VR_CR0] & (CR0_MP | CR0_EM | CR0_TS);
+    if ((cpu->mmu.registers.cr0 & (CR0_MP | CR0_EM | CR0_TS)) != cr0)
+        mmu_set_cr0(&cpu->mmu, (cpu->mmu.registers.cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | cr0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(general); i++)
+        cpu->regs[general[i][1]] = registers->value[general[i][0]];
+    for (unsigned i = 0; i < ARRAY_LENGTH(segments); i++)
+        segment_load_real(cpu, segments[i][1], (uint16_t)registers->value[segments[i][0]]);
+    cpu->rip = registers->value[VR_EIP];
+    cpu->idt = (struct descriptor_table){.limit = IVT_LIMIT};
+    cpu->gdt = (struct descriptor_table){.limit = 0xffff};
+    cpu->dr[6] = 0xffff0ff0;
+    cpu->dr[7] = registers->present >> VR_DR7 & 1 ? registers->value[VR_DR7] | 0x400 : 0x400;
+    cpu->inhibit = cpu->inhibit_debug = cpu->delivered = cpu->halted = cpu->nmi_blocked = false;
+    cpu->debug_pending = 0;
+    cpu->delivering = 0;
+    x87_reset(cpu);
+    cpu_set_eflags(cpu, registers->value[VR_EFLAGS] & runner->processor->flags, UINT32_MAX);
+    cpu_mode_changed(cpu);
+}
+
+static void registers_get(struct runner *runner, struct vector_registers *registers)
+{
+    const struct cpu *cpu = runner->cpu;
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(general); i++)
+        registers->value[general[i][0]] = (uint32_t)cpu->regs[general[i][1]];
+    for (unsigned i = 0; i < ARRAY_LENGTH(segments); i++)
+        registers->value[segments[i][0]] = cpu->segs[segments[i][1]].selector;
+    registers->value[VR_EIP] = (uint32_t)cpu->rip;
+    registers->value[VR_EFLAGS] = cpu_eflags(cpu);
+}
+
+/* CR0, CR3 and the debug registers are staged, not compared: their fixed bits are each model's. */
+static void registers_compare(struct runner *runner, const struct test_case *test,
+                              struct outcome *outcome)
+{
+    const struct vector_registers *final = &test->final.registers;
+
+    outcome->expected = test->initial.registers;
+    outcome->got = test->initial.registers;
+    registers_get(runner, &outcome->got);
+    for (unsigned n = VR_EAX; n <= VR_EFLAGS; n++) {
+        if (final->present >> n & 1)
+            outcome->expected.value[n] = final->value[n];
+        uint32_t wrong =
+            (outcome->expected.value[n] ^ outcome->got.value[n]) & defined_bits(test, n);
+        if (n == VR_EFLAGS)
+            outcome->wrong_flags = wrong & runner->processor->flags;
+        else if (wrong)
+            outcome->wrong_registers |= 1u << n;
+    }
+}
+
+/* --- one case */
+
+/* One instruction; a repeated one is left by each step after one element.  False: no end. */
+static bool run_instruction(struct runner *runner, const struct test_case *test)
+{
+    struct cpu *cpu = runner->cpu;
+    struct instruction instruction;
+    uint64_t start = cpu->rip;
+    uint16_t cs = cpu->segs[CS].selector;
+
+    instruction_read(&instruction, test, runner->processor);
+    for (unsigned left = UINT16_MAX + 2; left; left--) {
+        if (cpu_step(cpu) == CPU_EXIT_SHUTDOWN)
+            return false;
+        if (!instruction.repeated || cpu->rip != start || cpu->segs[CS].selector != cs)
+            return true;
+    }
+    return false;
+}
+
+static bool run_until_halt(struct runner *runner)
+{
+    struct cpu *cpu = runner->cpu;
+    uint64_t begin = cpu->instructions;
+
+    for (;;) {
+        enum cpu_exit reason = cpu_run(cpu);
+        if (reason == CPU_EXIT_HALTED)
+            return true;
+        if (reason == CPU_EXIT_SHUTDOWN || cpu->instructions - begin > INSTRUCTIONS_MAX)
+            return false;
+    }
+}
+
+static int first_exception(const struct cpu *cpu)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(cpu->count.exceptions); i++)
+        if (cpu->count.exceptions[i])
+            return (int)i;
+    return -1;
+}
+
+int runner_run(struct runner *runner, const struct test_case *test, struct outcome *outcome,
+               struct error *error)
+{
+    struct cpu *cpu = runner->cpu;
+
+    if (memory_check(&test->initial.memory, test, error) ||
+        memory_check(&test->final.memory, test, error))
+        return -EINVAL;
+    if (test->initial.registers.value[VR_CR0] & (CR0_PE | CR0_PG))
+        return error_set(error, EINVAL,
+                         "case %u: begins in protected mode; ring3 runs vectors of "
+                         "real mode",
+                         test->index);
+    memory_set(runner, &test->initial.memory);
+    registers_set(runner, &test->initial.registers);
+    memset(cpu->count.exceptions, 0, sizeof cpu->count.exceptions);
+    outcome->wrong_registers = outcome->wrong_flags = outcome->wrong_bytes = 0;
+    outcome->never_ended =
+        runner->processor->halts ? !run_until_halt(runner) : !run_instruction(runner, test);
+    outcome->exception = first_exception(cpu);
+    registers_compare(runner, test, outcome);
+    named_memory_compare(runner, test, outcome);
+    other_memory_compare(runner, outcome);
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* A run over files: what was asked for, and the counts. */
+#ifndef CONFORM_SUITE_H
+#define CONFORM_SUITE_H
+
+#include "conform/differences.h"
+
+#include <stdio.h>
+
+enum { SUITE_PROCESSORS = 3, SUITE_FIRST_TEXT = 160 };
+
+struct suite_options {
+    const struct processor *processor; /* --cpu; NULL: as each file says */
+    const char *only;
+    unsigned shard, shards; /* 1 of 1: all */
+    bool strict, fail_fast;
+    bool tap, json;
+    const char *junit;
+};
+
+/* The cases of one opcode of one processor: cases = passed + excused + failed. */
+struct tally {
+    uint64_t cases, passed, excused, failed;
+    char first[SUITE_FIRST_TEXT]; /* which failed first: "FILE case N: NAME" */
+};
+
+/* All of one processor. */
+struct section {
+    const struct processor *processor;
+    struct runner *runner;
+    struct tally *tallies; /* by key */
+};
+
+struct suite {
+    struct suite_options options;
+    FILE *out, *err;
+    struct section sections[SUITE_PROCESSORS];
+    unsigned section_count;
+    uint64_t seen; /* cases that --only lets through: what shards are dealt from */
+    uint64_t by_difference[DIFFERENCES_MAX];
+    struct tally total;
+    unsigned files, files_damaged;
+    bool stop; /* --fail-fast */
+    double last_progress;
+};
+
+/* Runs one file; complaints go to suite->err. */
+void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count);
+void suite_free(struct suite *suite);
+
+/* --- report.c */
+/* "[====    ] file 3 of 8", at most ten times a second, on a terminal only. */
+void report_progress(struct suite *suite, unsigned file, unsigned files, double part);
+void report_progress_end(struct suite *suite);
+/* Instruction, initial state, expected, got. */
+void report_case(FILE *to, const char *path, const struct occurrence *occurrence,
+                 const char *mnemonic);
+void report_table(const struct suite *suite);
+void report_tap(const struct suite *suite);
+void report_json(const struct suite *suite);
+int report_junit(const struct suite *suite, struct error *error);
+
+#endif
