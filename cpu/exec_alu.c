@@ -1,24 +1,25 @@
 /* ADD OR ADC SBB AND SUB XOR CMP, TEST, INC DEC NEG NOT: SDM 2A and 2B under these names.
  *
- * Each operation is three macros: VALUE_op (of a, b and carry), FLAGS_op and CARRY_op (CF before).
+ * Each operation is three macros: VALUE_op (of a, b and carry, in 64 bits and not cut), FLAGS_op and
+ * CARRY_op (CF before).
  */
 #include "cpu/exec_int.h"
 
-#define VALUE_ADD (a + b)
-#define VALUE_ADC (a + b + carry)
-#define VALUE_SUB (a - b)
-#define VALUE_SBB (a - b - carry)
-#define VALUE_AND (a & b)
-#define VALUE_OR (a | b)
-#define VALUE_XOR (a ^ b)
+#define VALUE_ADD ((uint64_t)a + b)
+#define VALUE_ADC ((uint64_t)a + b + carry)
+#define VALUE_SUB ((uint64_t)a - b)
+#define VALUE_SBB ((uint64_t)a - b - carry)
+#define VALUE_AND ((uint64_t)a & b)
+#define VALUE_OR ((uint64_t)a | b)
+#define VALUE_XOR ((uint64_t)a ^ b)
 #define VALUE_CMP VALUE_SUB
 #define VALUE_TEST VALUE_AND
 
-#define FLAGS_ADD(bits) flags_add(cpu, a, b, result, bits)
+#define FLAGS_ADD(bits) flags_after_add(cpu, a, b, wide, bits)
 #define FLAGS_ADC(bits) FLAGS_ADD(bits)
-#define FLAGS_SUB(bits) flags_subtract(cpu, a, b, result, bits)
+#define FLAGS_SUB(bits) flags_after_subtract(cpu, a, b, wide, bits)
 #define FLAGS_SBB(bits) FLAGS_SUB(bits)
-#define FLAGS_AND(bits) flags_logic(cpu, result, bits)
+#define FLAGS_AND(bits) flags_logic(cpu, wide, bits)
 #define FLAGS_OR(bits) FLAGS_AND(bits)
 #define FLAGS_XOR(bits) FLAGS_AND(bits)
 #define FLAGS_CMP(bits) FLAGS_SUB(bits)
@@ -38,9 +39,9 @@
     {                                                                                              \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
         const uint##bits##_t a = REG##bits(destination), b = (uint##bits##_t)(source);             \
-        const uint##bits##_t result = (uint##bits##_t)VALUE_##op;                                  \
+        const uint64_t wide = VALUE_##op;                                                          \
         FLAGS_##op(bits);                                                                          \
-        REG##bits##_SET(destination, result);                                                      \
+        REG##bits##_SET(destination, wide);                                                        \
         return NEXT(insn);                                                                         \
     }
 #define TO_REGISTER_FROM_MEMORY(handler, op, bits)                                                 \
@@ -49,9 +50,9 @@
         LOAD_OPERAND(bits, b);                                                                     \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
         const uint##bits##_t a = REG##bits(insn->reg);                                             \
-        const uint##bits##_t result = (uint##bits##_t)VALUE_##op;                                  \
+        const uint64_t wide = VALUE_##op;                                                          \
         FLAGS_##op(bits);                                                                          \
-        REG##bits##_SET(insn->reg, result);                                                        \
+        REG##bits##_SET(insn->reg, wide);                                                          \
         return NEXT(insn);                                                                         \
     }
 /* --- the destination is memory */
@@ -61,10 +62,11 @@
         MODIFY_OPERAND(bits, at);                                                                  \
         const unsigned carry __attribute__((unused)) = CARRY_##op;                                 \
         const uint##bits##_t b = (uint##bits##_t)(source);                                         \
-        uint##bits##_t a = load_le##bits(at), result;                                              \
+        uint##bits##_t a = load_le##bits(at);                                                      \
+        uint64_t wide;                                                                             \
         do                                                                                         \
-            result = (uint##bits##_t)VALUE_##op;                                                   \
-        while (unlikely(!host_commit##bits(insn, at, &a, result)));                                \
+            wide = VALUE_##op;                                                                     \
+        while (unlikely(!host_commit##bits(insn, at, &a, (uint##bits##_t)wide)));                  \
         FLAGS_##op(bits);                                                                          \
         MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
@@ -74,7 +76,7 @@
     EXEC(handler)                                                                                  \
     {                                                                                              \
         const uint##bits##_t a = (uint##bits##_t)(first), b = (uint##bits##_t)(second);            \
-        const uint##bits##_t result = (uint##bits##_t)VALUE_##op;                                  \
+        const uint64_t wide = VALUE_##op;                                                          \
         FLAGS_##op(bits);                                                                          \
         return NEXT(insn);                                                                         \
     }
@@ -83,7 +85,7 @@
     {                                                                                              \
         LOAD_OPERAND(bits, a);                                                                     \
         const uint##bits##_t b = (uint##bits##_t)(second);                                         \
-        const uint##bits##_t result = (uint##bits##_t)VALUE_##op;                                  \
+        const uint64_t wide = VALUE_##op;                                                          \
         FLAGS_##op(bits);                                                                          \
         return NEXT(insn);                                                                         \
     }
@@ -92,7 +94,7 @@
     {                                                                                              \
         LOAD_OPERAND(bits, b);                                                                     \
         const uint##bits##_t a = REG##bits(insn->reg);                                             \
-        const uint##bits##_t result = (uint##bits##_t)VALUE_##op;                                  \
+        const uint64_t wide = VALUE_##op;                                                          \
         FLAGS_##op(bits);                                                                          \
         return NEXT(insn);                                                                         \
     }
@@ -180,13 +182,13 @@ static always_inline void keep_cf(struct cpu *cpu, uint64_t carries_before)
 #define UNARY_NOT (~a)
 #define UNARY_FLAGS_INC(bits)                                                                      \
     uint64_t before = cpu->lazy.carries;                                                           \
-    flags_add(cpu, a, 1, result, bits);                                                            \
+    flags_after_add(cpu, a, 1, (uint64_t)a + 1, bits);                                             \
     keep_cf(cpu, before)
 #define UNARY_FLAGS_DEC(bits)                                                                      \
     uint64_t before = cpu->lazy.carries;                                                           \
-    flags_subtract(cpu, a, 1, result, bits);                                                       \
+    flags_after_subtract(cpu, a, 1, (uint64_t)a - 1, bits);                                        \
     keep_cf(cpu, before)
-#define UNARY_FLAGS_NEG(bits) flags_subtract(cpu, 0, a, result, bits)
+#define UNARY_FLAGS_NEG(bits) flags_after_subtract(cpu, 0, a, -(uint64_t)a, bits)
 #define UNARY_FLAGS_NOT(bits)
 
 #define UNARY_REGISTER(handler, op, bits, number)                                                  \

@@ -45,7 +45,7 @@ EACH_WIDTH(XCHG_FORMS_V, XCHG)
     {                                                                                              \
         const uint##bits##_t a = REG##bits(insn->rm), b = REG##bits(insn->reg);                    \
         const uint##bits##_t result = (uint##bits##_t)(a + b);                                     \
-        flags_add(cpu, a, b, result, bits);                                                        \
+        flags_after_add(cpu, a, b, (uint64_t)a + b, bits);                                         \
         REG##bits##_SET(insn->reg, a);                                                             \
         REG##bits##_SET(insn->rm, result);                                                         \
         return NEXT(insn);                                                                         \
@@ -58,7 +58,7 @@ EACH_WIDTH(XCHG_FORMS_V, XCHG)
         do                                                                                         \
             result = (uint##bits##_t)(a + b);                                                      \
         while (unlikely(!host_commit##bits(insn, at, &a, result)));                                \
-        flags_add(cpu, a, b, result, bits);                                                        \
+        flags_after_add(cpu, a, b, (uint64_t)a + b, bits);                                         \
         REG##bits##_SET(insn->reg, a);                                                             \
         MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
@@ -73,7 +73,7 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
     EXEC(form_r)                                                                                   \
     {                                                                                              \
         const uint##bits##_t expected = REG##bits(RAX), old = REG##bits(insn->rm);                 \
-        flags_subtract(cpu, expected, old, (uint##bits##_t)(expected - old), bits);                \
+        flags_after_subtract(cpu, expected, old, (uint64_t)expected - old, bits);                  \
         if (old == expected)                                                                       \
             REG##bits##_SET(insn->rm, REG##bits(insn->reg));                                       \
         else                                                                                       \
@@ -88,7 +88,7 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
         while (unlikely(!host_commit##bits(insn, at, &old,                                         \
                                            old == expected ? REG##bits(insn->reg) : old)))         \
             ;                                                                                      \
-        flags_subtract(cpu, expected, old, (uint##bits##_t)(expected - old), bits);                \
+        flags_after_subtract(cpu, expected, old, (uint64_t)expected - old, bits);                  \
         if (old != expected)                                                                       \
             REG##bits##_SET(RAX, old);                                                             \
         MODIFY_DONE();                                                                             \

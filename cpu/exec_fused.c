@@ -38,8 +38,8 @@
 #define AND_HOLDS_NLE(bits) ((int##bits##_t)result > 0)
 
 #define SUB_STEP(bits)                                                                             \
-    const uint##bits##_t result = (uint##bits##_t)(a - b);                                         \
-    flags_subtract(cpu, a, b, result, bits)
+    const uint##bits##_t result __attribute__((unused)) = (uint##bits##_t)(a - b);                 \
+    flags_after_subtract(cpu, a, b, (uint64_t)a - b, bits)
 #define AND_STEP(bits)                                                                             \
     const uint##bits##_t result = a & b;                                                           \
     flags_logic(cpu, result, bits)

@@ -146,6 +146,24 @@ HOST_DEFINE_COMMIT(32)
 HOST_DEFINE_COMMIT(64)
 #undef HOST_DEFINE_COMMIT
 
+/* --- flags: by the sum or difference `wide` of two 64-bit values that hold operands of `bits` bits */
+static always_inline void flags_after_add(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t wide,
+                                          unsigned bits)
+{
+    if (bits == 64)
+        flags_add(cpu, a, b, wide, 64);
+    else
+        flags_wide(cpu, a, b, wide, bits);
+}
+static always_inline void flags_after_subtract(struct cpu *cpu, uint64_t a, uint64_t b,
+                                               uint64_t wide, unsigned bits)
+{
+    if (bits == 64)
+        flags_subtract(cpu, a, b, wide, 64);
+    else
+        flags_wide(cpu, a, b, wide, bits);
+}
+
 /* --- flags one by one */
 
 /* Changes CF; OF, which is kept as its difference from the carry into the top bit, stays. */

@@ -83,6 +83,15 @@ static always_inline void flags_subtract(struct cpu *cpu, uint64_t a, uint64_t b
 {
     flags_from_carries(cpu, result, (~a & b) | ((~a | b) & result), bits);
 }
+/* As these two, for operands of less than 64 bits, whose sum or difference `wide` is not cut: the
+ * difference to a ^ b is what was carried into each bit. */
+static always_inline void flags_wide(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t wide,
+                                     unsigned bits)
+{
+    uint64_t into = a ^ b ^ wide;
+    cpu->lazy.result = (uint64_t)bits_sign_extend(wide, bits);
+    cpu->lazy.carries = into >> (bits - 1) << 62 | (into >> 1 & LAZY_AF);
+}
 /* AND OR XOR TEST: CF and OF are 0, AF (undefined) is 0 */
 static always_inline void flags_logic(struct cpu *cpu, uint64_t result, unsigned bits)
 {
