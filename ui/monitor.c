@@ -22,14 +22,6 @@ static void send_lines(struct monitor *monitor, const char *text, size_t length)
     }
 }
 
-static const struct monitor_command *find_command(const char *name)
-{
-    for (const struct monitor_command *row = monitor_commands; row->name; row++)
-        if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
-            return row;
-    return NULL;
-}
-
 static char *trim(char *text)
 {
     text += strspn(text, " \t");
@@ -66,7 +58,7 @@ void monitor_run_line(struct monitor *monitor, char *line, FILE *out)
         *slash = '\0';
         call.format = slash + 1;
     }
-    const struct monitor_command *command = find_command(name);
+    const struct monitor_command *command = monitor_find(monitor_commands, name);
     if (!command || (slash && !command->has_format)) {
         fprintf(out, "no command '%s%s%s'; help lists them\n", name, slash ? "/" : "",
                 slash ? call.format : "");

@@ -19,7 +19,7 @@ static void list(FILE *out, const char *prefix, const struct monitor_command *ro
     }
 }
 
-static const struct monitor_command *find(const struct monitor_command *row, const char *name)
+const struct monitor_command *monitor_find(const struct monitor_command *row, const char *name)
 {
     for (; row->name; row++)
         if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
@@ -29,7 +29,7 @@ static const struct monitor_command *find(const struct monitor_command *row, con
 
 static void run_help(struct monitor_call *call)
 {
-    const struct monitor_command *row = find(monitor_commands, call->arguments);
+    const struct monitor_command *row = monitor_find(monitor_commands, call->arguments);
 
     if (!strcmp(call->arguments, "info"))
         list(call->out, "info ", monitor_topics);
@@ -53,7 +53,7 @@ static void run_info(struct monitor_call *call)
         return;
     }
     snprintf(name, sizeof name, "%.*s", (int)length, call->arguments);
-    const struct monitor_command *row = find(monitor_topics, name);
+    const struct monitor_command *row = monitor_find(monitor_topics, name);
     if (!row) {
         fprintf(call->out, "info %s: no such topic; help info lists them\n", name);
         return;

@@ -35,6 +35,8 @@ struct monitor_command {
 
 /* monitor_commands.c: ends with a row without a name. */
 extern const struct monitor_command monitor_commands[];
+/* The row called `name` (or by its alias) of such a table, or NULL. */
+const struct monitor_command *monitor_find(const struct monitor_command *row, const char *name);
 /* monitor_info.c: what follows "info"; ends with a row without a name. */
 extern const struct monitor_command monitor_topics[];
 
