@@ -153,6 +153,8 @@ static enum run_verdict take_events(struct cpu *cpu)
     }
     if (faulted)
         return RUN_SHUTDOWN;
+    if (unlikely(lines) && cpu_has_wakeup(cpu))
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* the next one */
     return cpu->halted ? RUN_HALTED : RUN_ON;
 }
 
