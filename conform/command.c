@@ -152,6 +152,11 @@ int conform_main(int argc, char *const argv[], FILE *out, FILE *err)
     for (unsigned i = 0; i < files && !suite.stop; i++)
         suite_file(&suite, argv[argc - (int)files + (int)i], i + 1, files);
     report_progress_end(&suite);
+    if (suite.options.only && !suite.seen && !suite.files_damaged) {
+        fprintf(err, "ring3: --only %s: no case has such an opcode; write it as in F6.3 or 0F.A*\n",
+                suite.options.only);
+        result = -1;
+    }
     if (suite.options.tap)
         report_tap(&suite);
     else if (suite.options.json)
