@@ -179,6 +179,118 @@ Test(system_registers, breakpoints)
     cr_assert_not(bench_stack(&rig, 2) & F_RF);
 }
 
+/* --- descriptor tables, UMIP, INVPCID, SMAP's flag */
+
+static const struct {
+    uint8_t code[4], length;
+    bool hidden; /* by CR4.UMIP */
+} reveals[] = {
+    {{0x0f, 0x01, 0x00}, 3, true}, /* SGDT [EAX] */
+    {{0x0f, 0x01, 0x08}, 3, true}, /* SIDT [EAX] */
+    {{0x0f, 0x00, 0xc0}, 3, true}, /* SLDT EAX */
+    {{0x0f, 0x00, 0xc8}, 3, true}, /* STR EAX */
+    {{0x0f, 0x01, 0xe0}, 3, true}, /* SMSW EAX */
+    {{0x8c, 0xd8}, 2, false},      /* MOV EAX, DS */
+};
+
+Test(system_registers, umip_hides_tables_from_programs)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(reveals); i++) {
+        for (unsigned n = 0; n < 4; n++) {
+            bool umip = n & 1, user = n & 2;
+            bench_enter(&rig, user ? 3 : 0);
+            mmu_set_cr4(&rig.cpu->mmu, umip ? CR4_UMIP : 0);
+            rig.cpu->regs[RAX] = 0x8000;
+            bool fault = umip && user && reveals[i].hidden;
+            cr_assert_eq(bench_run(&rig, reveals[i].code, reveals[i].length),
+                         fault ? FAULT(VECTOR_GP, 0) : NO_FAULT, "row %u", i);
+        }
+    }
+}
+
+Test(system_registers, descriptor_tables_load_and_store)
+{
+    struct cpu *cpu = rig.cpu;
+    bench_enter(&rig, 0);
+    poke(&rig, 0x8000, UINT64_C(0x123456781234), 6);
+    cpu->regs[RAX] = 0x8000;
+    cpu->regs[RCX] = 0x8010;
+    cr_assert_eq(BENCH_RUN(&rig, 0x66, 0x0f, 0x01, 0x10), NO_FAULT); /* LGDT, 16-bit operand */
+    cr_assert_eq(cpu->gdt.base, 0x345678, "24 bits of base");
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0x18), NO_FAULT); /* LIDT [EAX] */
+    cr_assert_eq(cpu->idt.base, 0x12345678);
+    cr_assert_eq(cpu->idt.limit, 0x1234);
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0x09), NO_FAULT); /* SIDT [ECX] */
+    cr_assert_eq(rig_peek(&rig, 0x8010, 6), UINT64_C(0x123456781234));
+    bench_enter(&rig, 3);
+    cpu->regs[RAX] = 0x8000;
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0x10), FAULT(VECTOR_GP, 0));
+    bench_enter_long(&rig, 0);
+    cpu->regs[RAX] = 0x8000;
+    poke(&rig, 0x8002, UINT64_C(0x800000000000), 8);
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0x10), FAULT(VECTOR_GP, 0), "not canonical");
+}
+
+/* LLDT and LTR take only what they name: SDM 2A. */
+Test(system_registers, ldtr_and_tr)
+{
+    struct cpu *cpu = rig.cpu;
+    for (unsigned n = 0; n < 1u << 7; n++) {
+        unsigned type = n & 15, p = n >> 4 & 1, s = n >> 5 & 1;
+        bool ltr = n >> 6 & 1;
+        bool right = !s && (ltr ? type == 1 || type == 9 : type == 2);
+        bench_enter(&rig, 0);
+        bench_gdt(&rig, SEL_TEST, descriptor_make(0x7000, 0x67, ACCESS(p, 0, s, type), 0));
+        cpu->regs[RAX] = SEL_TEST;
+        int64_t expected = !right ? FAULT(VECTOR_GP, SEL_TEST)
+                           : !p   ? FAULT(VECTOR_NP, SEL_TEST)
+                                  : NO_FAULT;
+        cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x00, (uint8_t)(ltr ? 0xd8 : 0xd0)), expected,
+                     "type %u s %u p %u", type, s, p);
+        if (expected == NO_FAULT && ltr)
+            cr_assert_eq(access_byte(&rig, SEL_TEST) & 15, type | 2, "busy");
+    }
+    bench_enter(&rig, 0);
+    cpu->regs[RAX] = 3;
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x00, 0xd8), FAULT(VECTOR_GP, 0), "LTR null");
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x00, 0xd0), NO_FAULT, "LLDT null");
+    cr_assert_not(cpu->ldt.attributes & SEG_P);
+    cpu->regs[RAX] = SEL_TSS2 | 4;
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x00, 0xd8), FAULT(VECTOR_GP, SEL_TSS2 | 4));
+}
+
+Test(system_registers, invpcid_operands)
+{
+    static const struct {
+        uint64_t type, pcid, address;
+        bool legal;
+    } cases[] = {
+        {0, 0, 0x1000, true},  {0, 1, 0x1000, false}, {0, 0, UINT64_C(0x800000000000), false},
+        {1, 0, 0, true},       {1, 1, 0, false},      {2, 0, 0, true},
+        {3, 0x1000, 0, false}, {3, 0, 0, true},       {4, 0, 0, false},
+    };
+    for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
+        bench_enter_long(&rig, 0);
+        rig.cpu->regs[RCX] = cases[i].type;
+        rig.cpu->regs[RAX] = 0x8000;
+        poke(&rig, 0x8000, cases[i].pcid, 8);
+        poke(&rig, 0x8008, cases[i].address, 8);
+        cr_assert_eq(BENCH_RUN(&rig, 0x66, 0x0f, 0x38, 0x82, 0x08),
+                     cases[i].legal ? NO_FAULT : FAULT(VECTOR_GP, 0), "case %u", i);
+    }
+}
+
+Test(system_registers, stac_and_clac)
+{
+    bench_enter(&rig, 0);
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0xcb), NO_FAULT);
+    cr_assert(rig.cpu->eflags & F_AC);
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0xca), NO_FAULT);
+    cr_assert_not(rig.cpu->eflags & F_AC);
+    bench_enter(&rig, 3);
+    cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x01, 0xcb), FAULT(VECTOR_UD, 0));
+}
+
 /* --- model-specific registers */
 
 Test(system_registers, msr_values_that_are_refused)
