@@ -21,6 +21,7 @@ usage: ./boot [options] [-- ring3's options]        a Linux guest, with a shell 
   --build            only build
   --help             this text
 
+With drives among ring3's options (-hda FILE and so on) Linux has them as /dev/sda, /dev/sr0, /dev/fd0.
 The first run installs what is missing from Debian's packages (as root or with sudo), builds, and
 fetches Debian's kernel and busybox into cache/; later runs start at once.
 END
@@ -83,14 +84,13 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 if [ -n "$has_command" ]; then
     printf '%s\n' "$command" >"$scratch/command"
-    guest_initrd "$arch" "$scratch" <<END
-file /ring3/command 644 $scratch/command
-END
+    { echo "file /ring3/command 644 $scratch/command"; guest_drives "$scratch" "$@"; } |
+        guest_initrd "$arch" "$scratch"
     status=0
     "$ring3" "${options[@]}" -kernel "$guest_kernel" -initrd "$scratch/initrd" \
         -append "console=ttyS1,115200 quiet panic=-1" -display none -serial stdio \
         -serial "file:$scratch/com2" "$@" </dev/null || status=$?
-    reported=$(tr -d '\r' <"$scratch/com2" 2>/dev/null | sed -n 's/^ring3-status \([0-9]*\)$/\1/p' | tail -n 1)
+    reported=$({ cat "$scratch/com2" 2>/dev/null || true; } | tr -d '\r' | sed -n 's/^ring3-status \([0-9]*\)$/\1/p' | tail -n 1)
     [ -z "$reported" ] || exit "$reported"
     [ "$status" -eq 0 ] || exit "$status"
     tail -n 20 "$scratch/com2" >&2
@@ -102,8 +102,7 @@ case $size in
 esac
 printf 'ROWS=%s COLUMNS=%s\nexport TERM=%s\n' "${size% *}" "${size#* }" \
     "$(printf %s "${TERM:-linux}" | tr -cd 'A-Za-z0-9-')" >"$scratch/terminal"
-guest_initrd "$arch" "$scratch" <<END
-file /ring3/terminal 644 $scratch/terminal
-END
+{ echo "file /ring3/terminal 644 $scratch/terminal"; guest_drives "$scratch" "$@"; } |
+    guest_initrd "$arch" "$scratch"
 "$ring3" "${options[@]}" -kernel "$guest_kernel" -initrd "$scratch/initrd" \
     -append "console=ttyS0,115200 quiet" -nographic "$@"

@@ -27,20 +27,29 @@ apt_learn() {
     apt_knows "$1" "$2" || fail "$2 ($1): Debian's package is not known to apt; check /etc/apt"
 }
 
-# unpack ARCH PACKAGE FOLDER WHAT...: downloads a package and takes files out of it.
+# unpack ARCH PACKAGE FOLDER NEEDED WANTED...: downloads a package and takes files out of it; those
+# after the first may be missing.
 unpack() {
-    local arch=$1 package=$2 folder=$3
+    local arch=$1 package=$2 folder=$3 needed=$4
     shift 3
     mkdir -p "$folder"
-    (cd "$folder" && apt_for "$arch" apt-get -q download "$package" && dpkg-deb --fsys-tarfile ./*.deb |
-        tar -x --wildcards "$@" && rm -f ./*.deb)
+    (
+        cd "$folder" && apt_for "$arch" apt-get -q download "$package" || exit 1
+        dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards "$@" || compgen -G "$needed" || exit 1
+        rm -f ./*.deb
+    )
 }
 
-# guest_fetch KERNEL ARCH: sets guest_kernel.
+# Modules for the disks, CD-ROMs and floppies that ring3's options may bring, and what is on them.
+guest_modules=(ata_piix ata_generic sd_mod sr_mod floppy isofs ext4 crc32c_generic vfat nls_ascii
+    nls_cp437)
+
+# guest_fetch KERNEL ARCH: sets guest_kernel and guest_module_folder.
 guest_fetch() {
     local kernel=$1 arch=$2 meta package folder=$root/cache/guests
     guest_kernel=$folder/vmlinuz-$kernel
-    if [ ! -e "$guest_kernel" ]; then
+    guest_module_folder=$folder/modules-$kernel
+    if [ ! -e "$guest_kernel" ] || [ ! -e "$guest_module_folder" ]; then
         case $kernel in
         cloud) meta=linux-image-cloud-amd64 ;;
         *) meta=linux-image-$kernel ;;
@@ -51,7 +60,13 @@ guest_fetch() {
         [ -n "$package" ] || fail "$meta ($arch): it names no kernel; check /etc/apt"
         rm -rf "$folder/part"
         step "fetching Debian's $package ($arch)" unpack "$arch" "$package" "$folder/part" \
-            './boot/vmlinuz-*' || exit 1
+            './boot/vmlinuz-*' './lib/modules/*/kernel/drivers/ata' \
+            './lib/modules/*/kernel/drivers/scsi/*.ko' './lib/modules/*/kernel/drivers/cdrom' \
+            './lib/modules/*/kernel/drivers/block/floppy.ko' './lib/modules/*/kernel/block' \
+            './lib/modules/*/kernel/lib' './lib/modules/*/kernel/crypto' \
+            './lib/modules/*/kernel/fs/[efijmn]*' || exit 1
+        rm -rf "$guest_module_folder"
+        mv "$folder/part/lib/modules" "$guest_module_folder"
         mv "$folder"/part/boot/vmlinuz-* "$guest_kernel"
         rm -rf "$folder/part"
     fi
@@ -87,6 +102,21 @@ END
             [ "$applet" = bin/busybox ] || echo "link /$applet /bin/busybox"
         done
     } | python3 "$root/images/linux/mkinitramfs.py" "$root/cache/guests/initramfs-$arch"
+}
+
+# guest_drives FOLDER OPTION...: list lines for the modules, when ring3's options bring drives.
+guest_drives() {
+    local folder=$1 option
+    shift
+    for option in "$@"; do
+        case $option in
+        -hd? | --hd? | -cdrom | --cdrom | -fd? | --fd? | -drive | --drive)
+            python3 "$root/images/linux/modules.py" "$guest_module_folder" "$folder" \
+                "${guest_modules[@]}" || fail "cannot choose modules from $guest_module_folder; remove it"
+            return
+            ;;
+        esac
+    done
 }
 
 # guest_initrd ARCH FOLDER: FOLDER/initrd, from the base and what the list on standard input adds.
