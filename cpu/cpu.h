@@ -210,6 +210,7 @@ struct cpu {
     uint32_t eflags; /* all but the arithmetic flags; bit 1 set */
     uint32_t mode;   /* MODE_… */
     uint8_t cpl;
+    bool flat_data;  /* ES, SS and DS are flat: base 0, all 4 GiB readable and writable */
     bool inhibit;    /* interrupts are held off for one instruction (STI, MOV SS, POP SS) */
     bool inhibit_debug; /* … and debug traps too (MOV SS, POP SS) */
     bool halted;

@@ -103,7 +103,7 @@ REGISTER_FORMS(REGISTER_PAIRS)
     static int pair_##row##bits##_m_##cc(struct cpu *cpu, const struct insn *insn)                 \
     {                                                                                              \
         exec_fn *const slow = exec_##row##suffix;                                                  \
-        LOAD(bits, memory, SEG_FLAT, insn_flat_address(cpu, insn));                                \
+        LOAD(bits, memory, SEG_FLAT, operand_address(cpu, insn, OPERAND_FLAT));                       \
         const uint##bits##_t a = (uint##bits##_t)(first), b = (uint##bits##_t)(second);            \
         op##_STEP(bits);                                                                           \
         insn++;                                                                                    \

@@ -26,34 +26,46 @@
     }                                                                                              \
     static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow)
 
-/* The same for a handler whose ModRM operand is in memory; flat_name is for an operand in a flat
- * segment with a 64-bit address that is not RIP-relative (exec_special.c chooses it).
- */
+/* How the address of a ModRM operand is found: any way; or in a segment known to be flat, not
+ * RIP-relative, 64 or 32 bits wide (exec_special.c chooses). */
+enum operand_form { OPERAND_ANY, OPERAND_FLAT, OPERAND_FLAT32 };
+
+static always_inline uint64_t operand_address(const struct cpu *cpu, const struct insn *insn,
+                                              enum operand_form form)
+{
+    if (form == OPERAND_ANY)
+        return insn_address(cpu, insn);
+    uint64_t offset = cpu->regs[insn->base] + (cpu->regs[insn->index] << insn->scale) +
+                      (uint64_t)(int64_t)insn->disp;
+    return form == OPERAND_FLAT ? offset : (uint32_t)offset;
+}
+
+/* As EXEC_MEMORY, for a handler whose ModRM operand is in memory: flat_name and flat32_name besides
+ * exec_name.  Whether segments are flat in 32-bit code is known only when it runs. */
 #define EXEC_OPERAND(name)                                                                         \
     static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow,  \
-                                         const bool flat);                                         \
+                                         const enum operand_form form);                            \
     static cold_path int slow_##name(struct cpu *cpu, const struct insn *insn)                     \
     {                                                                                              \
-        return body_##name(cpu, insn, NULL, false);                                                \
+        return body_##name(cpu, insn, NULL, OPERAND_ANY);                                          \
     }                                                                                              \
     EXEC(name)                                                                                     \
     {                                                                                              \
-        return body_##name(cpu, insn, slow_##name, false);                                         \
+        return body_##name(cpu, insn, slow_##name, OPERAND_ANY);                                   \
     }                                                                                              \
-    exec_fn flat_##name;                                                                           \
+    exec_fn flat_##name, flat32_##name;                                                            \
     int flat_##name(struct cpu *cpu, const struct insn *insn)                                      \
     {                                                                                              \
-        return body_##name(cpu, insn, slow_##name, true);                                          \
+        return body_##name(cpu, insn, slow_##name, OPERAND_FLAT);                                  \
+    }                                                                                              \
+    int flat32_##name(struct cpu *cpu, const struct insn *insn)                                    \
+    {                                                                                              \
+        if (unlikely(!cpu->flat_data))                                                             \
+            return exec_##name(cpu, insn);                                                         \
+        return body_##name(cpu, insn, slow_##name, OPERAND_FLAT32);                                \
     }                                                                                              \
     static always_inline int body_##name(struct cpu *cpu, const struct insn *insn, exec_fn *slow,  \
-                                         const bool flat)
-
-/* insn_address() of such an operand. */
-static always_inline uint64_t insn_flat_address(const struct cpu *cpu, const struct insn *insn)
-{
-    return cpu->regs[insn->base] + (cpu->regs[insn->index] << insn->scale) +
-           (uint64_t)(int64_t)insn->disp;
-}
+                                         const enum operand_form form)
 
 /* In the body of EXEC_MEMORY: declares `value`, loaded from (seg, offset) … */
 #define LOAD(bits, value, seg, offset)                                                             \
@@ -107,8 +119,8 @@ static always_inline uint64_t insn_flat_address(const struct cpu *cpu, const str
     } while (0)
 
 /* The same with the ModRM operand, in EXEC_OPERAND. */
-#define OPERAND_SEG (flat ? SEG_FLAT : insn->seg)
-#define OPERAND_ADDRESS (flat ? insn_flat_address(cpu, insn) : insn_address(cpu, insn))
+#define OPERAND_SEG (form == OPERAND_ANY ? insn->seg : SEG_FLAT)
+#define OPERAND_ADDRESS operand_address(cpu, insn, form)
 #define LOAD_OPERAND(bits, value) LOAD(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
 #define STORE_OPERAND(bits, value) STORE(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
 #define MODIFY_OPERAND(bits, at) MODIFY(bits, at, OPERAND_SEG, OPERAND_ADDRESS)

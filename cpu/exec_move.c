@@ -81,12 +81,12 @@ EACH_WIDTH(LEA_FORM, LEA)
 exec_fn flat_LEA_GvM_32, flat_LEA_GvM_64;
 int flat_LEA_GvM_32(struct cpu *cpu, const struct insn *insn)
 {
-    REG32_SET(insn->reg, insn_flat_address(cpu, insn));
+    REG32_SET(insn->reg, operand_address(cpu, insn, OPERAND_FLAT));
     return NEXT(insn);
 }
 int flat_LEA_GvM_64(struct cpu *cpu, const struct insn *insn)
 {
-    REG64_SET(insn->reg, insn_flat_address(cpu, insn));
+    REG64_SET(insn->reg, operand_address(cpu, insn, OPERAND_FLAT));
     return NEXT(insn);
 }
 

@@ -44,7 +44,13 @@ bool segment_contains(const struct segment *segment, uint64_t offset, unsigned l
 
 /* --- the fast ends */
 
-void segment_update(struct cpu *cpu, unsigned seg)
+static bool is_flat(const struct segment *segment)
+{
+    return segment->base == 0 && segment->read_end == UINT64_C(1) << 32 &&
+           segment->write_end == UINT64_C(1) << 32;
+}
+
+static void update_ends(struct cpu *cpu, unsigned seg)
 {
     struct segment *segment = &cpu->segs[seg];
     unsigned attributes = segment->attributes;
@@ -66,6 +72,13 @@ void segment_update(struct cpu *cpu, unsigned seg)
         segment->read_end = end;
         segment->write_end = attributes & SEG_WRITABLE ? end : 0;
     }
+}
+
+void segment_update(struct cpu *cpu, unsigned seg)
+{
+    update_ends(cpu, seg);
+    cpu->flat_data =
+        is_flat(&cpu->segs[DS]) && is_flat(&cpu->segs[SS]) && is_flat(&cpu->segs[ES]);
 }
 
 void segment_update_limits(struct cpu *cpu)
