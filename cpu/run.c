@@ -153,8 +153,6 @@ static enum run_verdict take_events(struct cpu *cpu)
     }
     if (faulted)
         return RUN_SHUTDOWN;
-    if (unlikely(lines) && cpu_has_wakeup(cpu))
-        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* the next one */
     return cpu->halted ? RUN_HALTED : RUN_ON;
 }
 
@@ -274,8 +272,11 @@ static enum cpu_exit run(struct cpu *cpu, bool one_step)
         case RUN_ON:
             break;
         }
-        if (one_step && cpu->count.interrupts != interrupts)
-            return CPU_EXIT_KICKED;
+        if (cpu->count.interrupts != interrupts) { /* another may be due at once */
+            if (one_step)
+                return CPU_EXIT_KICKED;
+            continue;
+        }
         block_reap(cpu);
         if (one_step || unlikely(wants_single(cpu)) ? run_single(cpu) : run_blocks(cpu))
             return CPU_EXIT_SHUTDOWN;
