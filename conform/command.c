@@ -15,6 +15,7 @@ static void print_help(FILE *out)
           "  --strict            the named differences of old processors count as failures\n"
           "  --fail-fast         stop at the first failure\n"
           "  --shard I/N         run part I of N\n"
+          "  --merge             the files are the --json reports of all shards: add them up\n"
           "  --engine interp     the engine to test\n"
           "  --tap, --json       this format on stdout instead of the table\n"
           "  --junit FILE        write a JUnit report too\n"
@@ -58,6 +59,7 @@ enum {
     OPTION_STRICT,
     OPTION_FAIL_FAST,
     OPTION_SHARD,
+    OPTION_MERGE,
     OPTION_ENGINE,
     OPTION_TAP,
     OPTION_JSON,
@@ -71,6 +73,7 @@ static const struct option option_table[] = {
     {"strict", no_argument, NULL, OPTION_STRICT},
     {"fail-fast", no_argument, NULL, OPTION_FAIL_FAST},
     {"shard", required_argument, NULL, OPTION_SHARD},
+    {"merge", no_argument, NULL, OPTION_MERGE},
     {"engine", required_argument, NULL, OPTION_ENGINE},
     {"tap", no_argument, NULL, OPTION_TAP},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -96,6 +99,9 @@ static int parse_option(struct suite_options *options, int option, char *const a
         return 0;
     case OPTION_SHARD:
         return parse_shard(options, optarg, error);
+    case OPTION_MERGE:
+        options->merge = true;
+        return 0;
     case OPTION_ENGINE:
         return parse_engine(optarg, error);
     case OPTION_TAP:
@@ -138,35 +144,49 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
     return result;
 }
 
+static void report(const struct suite *suite)
+{
+    if (suite->options.tap)
+        report_tap(suite);
+    else if (suite->options.json)
+        report_json(suite);
+    else
+        report_table(suite);
+}
+
+static int run_files(struct suite *suite, char *const paths[], unsigned count, struct error *error)
+{
+    for (unsigned i = 0; i < count && !suite->stop; i++)
+        suite_file(suite, paths[i], i + 1, count);
+    report_progress_end(suite);
+    if (suite->options.only && !suite->seen && !suite->files_damaged)
+        return error_set(error, EINVAL,
+                         "--only %s: no case has such an opcode; write it as in F6.3 or 0F.A*",
+                         suite->options.only);
+    return 0;
+}
+
 int conform_main(int argc, char *const argv[], FILE *out, FILE *err)
 {
     struct suite suite = {.out = out, .err = err};
     struct error error;
     int result = parse(&suite, argc, argv, &error);
 
-    if (result < 0)
-        fprintf(err, "ring3: %s\n", error.text);
+    if (result > 0)
+        return EXIT_SUCCESS;
+    if (!result) {
+        char *const *paths = argv + optind;
+        unsigned count = (unsigned)(argc - optind);
+        result = suite.options.merge ? merge_reports(&suite, paths, count, &error)
+                                     : run_files(&suite, paths, count, &error);
+        /* A sum that is not whole would only mislead. */
+        if (!result || !suite.options.merge)
+            report(&suite);
+        if (!result && suite.options.junit)
+            result = report_junit(&suite, &error);
+    }
     if (result)
-        return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    unsigned files = (unsigned)(argc - optind);
-    for (unsigned i = 0; i < files && !suite.stop; i++)
-        suite_file(&suite, argv[argc - (int)files + (int)i], i + 1, files);
-    report_progress_end(&suite);
-    if (suite.options.only && !suite.seen && !suite.files_damaged) {
-        fprintf(err, "ring3: --only %s: no case has such an opcode; write it as in F6.3 or 0F.A*\n",
-                suite.options.only);
-        result = -1;
-    }
-    if (suite.options.tap)
-        report_tap(&suite);
-    else if (suite.options.json)
-        report_json(&suite);
-    else
-        report_table(&suite);
-    if (suite.options.junit && report_junit(&suite, &error)) {
         fprintf(err, "ring3: %s\n", error.text);
-        result = -1;
-    }
     suite_free(&suite);
     return result || suite.files_damaged || suite.total.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -22,6 +22,11 @@ struct processor {
     bool wraps;     /* 20 address lines */
 };
 
+enum { PROCESSORS = 3 };
+
+/* By number, in the order of reports. */
+const struct processor *processor_by_number(unsigned number);
+unsigned processor_number(const struct processor *processor);
 /* By --cpu's name or by a file's id; NULL: unknown. */
 const struct processor *processor_by_name(const char *name);
 const struct processor *processor_by_id(const char *id);

@@ -124,14 +124,14 @@ static bool next_row(const struct suite *suite, struct row *row)
     unsigned section = row->section ? (unsigned)(row->section - suite->sections) : 0;
     unsigned key = row->section ? row->key + 1u : 0;
 
-    for (; section < suite->section_count; section++, key = 0)
-        for (; key < INSTRUCTION_KEYS; key++) {
+    for (; section < PROCESSORS; section++, key = 0)
+        for (; suite->sections[section].tallies && key < INSTRUCTION_KEYS; key++) {
             if (!suite->sections[section].tallies[key].cases)
                 continue;
             row->section = &suite->sections[section];
             row->key = (uint16_t)key;
             row->tally = &row->section->tallies[key];
-            row->mnemonic = instruction_mnemonic(row->key, runner_features(row->section->runner));
+            row->mnemonic = instruction_mnemonic(row->key, &row->section->model.features);
             instruction_key_text(row->key, row->text);
             return true;
         }
@@ -219,9 +219,10 @@ void report_json(const struct suite *suite)
     const char *separator = "";
 
     fprintf(suite->out,
-            "{\n  \"engine\": \"interp\", \"strict\": %s, \"files\": %u, "
-            "\"damaged\": %u,\n  ",
-            suite->options.strict ? "true" : "false", suite->files, suite->files_damaged);
+            "{\n  \"engine\": \"interp\", \"strict\": %s, \"shard\": %u, \"shards\": %u, "
+            "\"files\": %u, \"damaged\": %u,\n  ",
+            suite->options.strict ? "true" : "false", suite->options.shard, suite->options.shards,
+            suite->files, suite->files_damaged);
     json_counts(suite->out, &suite->total);
     fputs(",\n  \"opcodes\": [", suite->out);
     for (; next_row(suite, &row); separator = ",") {
@@ -229,7 +230,8 @@ void report_json(const struct suite *suite)
                 separator, row.section->processor->name, row.text, row.mnemonic);
         json_counts(suite->out, row.tally);
         if (row.tally->failed) {
-            fputs(", \"first\": ", suite->out);
+            fprintf(suite->out,
+                    ", \"first_number\": %llu, \"first\": ", number(row.tally->first_number));
             json_text(suite->out, row.tally->first);
         }
         fputc('}', suite->out);
@@ -324,8 +326,9 @@ int report_junit(const struct suite *suite, struct error *error)
         return error_set(error, errno, "--junit %s: cannot create it: %s; choose another path",
                          suite->options.junit, strerror(errno));
     fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n", to);
-    for (unsigned i = 0; i < suite->section_count; i++)
-        junit_section(to, suite, &suite->sections[i]);
+    for (unsigned i = 0; i < PROCESSORS; i++)
+        if (suite->sections[i].tallies)
+            junit_section(to, suite, &suite->sections[i]);
     junit_files(to, suite);
     fputs("</testsuites>\n", to);
     bool failed = ferror(to);

@@ -221,11 +221,6 @@ void runner_free(struct runner *runner)
     free(runner);
 }
 
-const struct feature_set *runner_features(const struct runner *runner)
-{
-    return &runner->model.features;
-}
-
 /* --- the case's memory */
 
 static void byte_set(struct runner *runner, struct vector_byte byte)

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "conform/processor.h"
 #include "conform/vector.h"
-#include "cpu/features.h"
 
 enum { RUNNER_RAM_BYTES = 16 << 20, OUTCOME_BYTES_MAX = 16 };
 
@@ -35,8 +34,6 @@ struct runner;
 /* NULL, and the line, when the host has not got the memory. */
 struct runner *runner_new(const struct processor *processor, struct error *error);
 void runner_free(struct runner *runner);
-/* What its processor model offers. */
-const struct feature_set *runner_features(const struct runner *runner);
 /* -EINVAL, and the line, for a case that this runner cannot stage: protected mode, memory beyond
  * its RAM. */
 int runner_run(struct runner *runner, const struct test_case *test, struct outcome *outcome,

@@ -12,25 +12,33 @@ static void complain(struct suite *suite, const char *text)
     fprintf(suite->err, "ring3: %s\n", text);
 }
 
-static struct section *section_for(struct suite *suite, const struct processor *processor,
-                                   struct error *error)
+struct section *suite_section(struct suite *suite, const struct processor *processor,
+                              struct error *error)
 {
-    for (unsigned i = 0; i < suite->section_count; i++)
-        if (suite->sections[i].processor == processor)
-            return &suite->sections[i];
-    struct section *section = &suite->sections[suite->section_count];
-    section->processor = processor;
-    section->runner = runner_new(processor, error);
-    if (!section->runner)
+    struct section *section = &suite->sections[processor_number(processor)];
+
+    if (section->tallies)
+        return section;
+    if (cpu_model_parse(processor->model, &section->model, error))
         return NULL;
+    section->processor = processor;
     section->tallies = calloc(INSTRUCTION_KEYS, sizeof *section->tallies);
     if (!section->tallies) {
         error_set(error, ENOMEM, "no memory left for the counts");
-        runner_free(section->runner);
         return NULL;
     }
-    suite->section_count++;
     return section;
+}
+
+/* The section, with a processor to run on. */
+static struct section *section_to_run(struct suite *suite, const struct processor *processor,
+                                      struct error *error)
+{
+    struct section *section = suite_section(suite, processor, error);
+
+    if (section && !section->runner)
+        section->runner = runner_new(processor, error);
+    return section && section->runner ? section : NULL;
 }
 
 static void count_excused(struct suite *suite, uint64_t rows)
@@ -39,22 +47,27 @@ static void count_excused(struct suite *suite, uint64_t rows)
         suite->by_difference[n] += rows >> n & 1;
 }
 
+static void note_failure(struct suite *suite, struct tally *tally, const char *path,
+                         const struct test_case *test)
+{
+    suite->stop |= suite->options.fail_fast;
+    if (tally->failed++)
+        return;
+    tally->first_number = suite->seen;
+    snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", path, test->index,
+             (int)test->name_length, test->name ? test->name : "");
+}
+
 static void count_failed(struct suite *suite, struct section *section, const char *path,
                          const struct occurrence *occurrence)
 {
-    const struct test_case *test = occurrence->test;
-    struct tally *tally = &section->tallies[occurrence->instruction.key];
-
-    if (!tally->failed++)
-        snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", path, test->index,
-                 (int)test->name_length, test->name ? test->name : "");
+    note_failure(suite, &section->tallies[occurrence->instruction.key], path, occurrence->test);
     if (!suite->total.failed++) {
         report_progress_end(suite);
-        report_case(
-            suite->options.tap || suite->options.json ? suite->err : suite->out, path, occurrence,
-            instruction_mnemonic(occurrence->instruction.key, runner_features(section->runner)));
+        report_case(suite->options.tap || suite->options.json ? suite->err : suite->out, path,
+                    occurrence,
+                    instruction_mnemonic(occurrence->instruction.key, &section->model.features));
     }
-    suite->stop |= suite->options.fail_fast;
 }
 
 /* One case: counted whatever becomes of it. */
@@ -79,9 +92,8 @@ static void run_case(struct suite *suite, struct section *section, const char *p
         complain(suite, line.text);
         tally->cases++;
         suite->total.cases++;
-        tally->failed++;
+        note_failure(suite, tally, path, test);
         suite->total.failed++;
-        suite->stop |= suite->options.fail_fast;
         return;
     }
     tally->cases++;
@@ -128,7 +140,7 @@ void suite_file(struct suite *suite, const char *path, unsigned number, unsigned
     suite->files++;
     if (!moo_open(&moo, path, &error)) {
         const struct processor *processor = processor_of(suite, &moo, &error);
-        section = processor ? section_for(suite, processor, &error) : NULL;
+        section = processor ? section_to_run(suite, processor, &error) : NULL;
     }
     if (!section) {
         complain(suite, error.text);
@@ -152,9 +164,9 @@ void suite_file(struct suite *suite, const char *path, unsigned number, unsigned
 
 void suite_free(struct suite *suite)
 {
-    for (unsigned i = 0; i < suite->section_count; i++) {
-        runner_free(suite->sections[i].runner);
+    for (unsigned i = 0; i < PROCESSORS; i++) {
+        if (suite->sections[i].runner)
+            runner_free(suite->sections[i].runner);
         free(suite->sections[i].tallies);
     }
-    suite->section_count = 0;
 }

@@ -6,35 +6,36 @@
 
 #include <stdio.h>
 
-enum { SUITE_PROCESSORS = 3, SUITE_FIRST_TEXT = 160 };
+enum { SUITE_FIRST_TEXT = 160 };
 
 struct suite_options {
     const struct processor *processor; /* --cpu; NULL: as each file says */
     const char *only;
     unsigned shard, shards; /* 1 of 1: all */
     bool strict, fail_fast;
-    bool tap, json;
+    bool tap, json, merge;
     const char *junit;
 };
 
 /* The cases of one opcode of one processor: cases = passed + excused + failed. */
 struct tally {
     uint64_t cases, passed, excused, failed;
-    char first[SUITE_FIRST_TEXT]; /* which failed first: "FILE case N: NAME" */
+    uint64_t first_number; /* of the case that failed first, counted from 1 over all shards */
+    char first[SUITE_FIRST_TEXT]; /* "FILE case N: NAME" */
 };
 
-/* All of one processor. */
+/* All of one processor; tallies NULL: no file was its. */
 struct section {
     const struct processor *processor;
-    struct runner *runner;
+    struct cpu_model model;
+    struct runner *runner; /* made when first needed */
     struct tally *tallies; /* by key */
 };
 
 struct suite {
     struct suite_options options;
     FILE *out, *err;
-    struct section sections[SUITE_PROCESSORS];
-    unsigned section_count;
+    struct section sections[PROCESSORS];
     uint64_t seen; /* cases that --only lets through: what shards are dealt from */
     uint64_t by_difference[DIFFERENCES_MAX];
     struct tally total;
@@ -46,6 +47,14 @@ struct suite {
 /* Runs one file; complaints go to suite->err. */
 void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count);
 void suite_free(struct suite *suite);
+/* The processor's section, begun if need be; NULL, and the line, when out of memory. */
+struct section *suite_section(struct suite *suite, const struct processor *processor,
+                              struct error *error);
+
+/* --- merge.c */
+/* Adds up the --json reports of all shards of one run.  Negative errno, and the line, when one is
+ * none, or they are not each shard once. */
+int merge_reports(struct suite *suite, char *const paths[], unsigned count, struct error *error);
 
 /* --- report.c */
 /* "[====    ] file 3 of 8", at most ten times a second, on a terminal only. */

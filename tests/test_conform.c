@@ -544,6 +544,49 @@ Test(conform, shards)
         }
 }
 
+static char *output_of(const char *arguments)
+{
+    struct run result = run(arguments);
+    free(result.err);
+    return result.out;
+}
+
+/* The merged shards are the whole run. */
+Test(conform, merge)
+{
+    struct craft craft;
+    char arguments[128], all[256] = "--merge --json";
+
+    put_head(&craft, "C286", 11);
+    for (unsigned i = 0; i < 10; i++)
+        put_add(&craft, (uint16_t)(AX + 1 + (i == 4 || i == 9)));
+    put_divide(&craft, 0x97, CODE & 0xff);
+    save("a.MOO", craft.bytes, craft.size);
+    char *whole = output_of("--json @/a.MOO");
+    for (unsigned shard = 3; shard; shard--) {
+        char name[16];
+        snprintf(name, sizeof name, "%u.json", shard);
+        snprintf(arguments, sizeof arguments, "--json --shard %u/3 @/a.MOO", shard);
+        char *part = output_of(arguments);
+        save(name, part, strlen(part));
+        for (size_t cut = 0; shard == 2 && cut + 1 < strlen(part); cut++) {
+            save("cut.json", part, cut);
+            expect("--merge @/cut.json", 1, "", 1);
+        }
+        free(part);
+        snprintf(all + strlen(all), sizeof all - strlen(all), " @/%s", name);
+    }
+    char *merged = output_of(all);
+    cr_expect_str_eq(merged, whole);
+    free(merged);
+    free(whole);
+    expect(all, 1, "\"cases\": 11, \"passed\": 8, \"excused\": 1, \"failed\": 2", 0);
+    expect("--merge @/1.json @/2.json", 1, "", 1);
+    expect("--merge @/1.json @/2.json @/2.json @/3.json", 1, "", 1);
+    expect("--merge @/a.MOO", 1, "", 1);
+    expect("--merge @/none.json", 1, "", 1);
+}
+
 /* --- damage */
 
 /* Unknown chunks on every level are passed over. */
