@@ -37,6 +37,7 @@ struct runner {
     pthread_mutex_t watch_lock;
     pthread_cond_t watch_changed;
     bool watching, stop;
+    uint64_t flushes; /* of the shadow, up to the present case */
 };
 
 /* --- wiring: no devices */
@@ -321,10 +322,8 @@ static bool page_is_zero(const uint8_t *page)
 }
 
 /* Whatever differs from the background now was written by mistake. */
-static void page_compare(struct runner *runner, uint64_t linear, struct outcome *outcome)
+static void page_compare(struct runner *runner, uint64_t first, struct outcome *outcome)
 {
-    uint64_t first = linear & runner->cpu->mmu.a20_mask & PAGE_MASK;
-
     if (first >= RUNNER_RAM_BYTES ||
         physmem_mpn(&runner->physmem, gpa_ppn(GPA(first))).v == FRAMES_ZERO.v)
         return;
@@ -340,15 +339,33 @@ static void page_compare(struct runner *runner, uint64_t linear, struct outcome 
     }
 }
 
+/* May the case have touched pages that the shadow does not remember?  It has left real mode,
+ * flushed, dropped an entry, or watched pages, which have none. */
+static bool has_lost_track(const struct runner *runner, const struct shadow_view *view)
+{
+    const struct cpu *cpu = runner->cpu;
+
+    if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG) || cpu->mmu.count.flushes != runner->flushes ||
+        cpu->dr[7] & DR7_ENABLES || view->global_count)
+        return true;
+    for (unsigned i = 0; i < view->local_count; i++)
+        if (view->info[view->local[i]].page == SHADOW_NO)
+            return true;
+    return false;
+}
+
 static void other_memory_compare(struct runner *runner, struct outcome *outcome)
 {
-    struct shadow_view *view = mmu_view(&runner->cpu->mmu, cpu_view_id(runner->cpu));
+    struct mmu *mmu = &runner->cpu->mmu;
+    struct shadow_view *view = mmu_view(mmu, cpu_view_id(runner->cpu));
 
-    for (unsigned i = 0; i < view->local_count; i++)
-        page_compare(runner, view->info[view->local[i]].page, outcome);
-    for (unsigned i = 0; i < view->global_count; i++)
-        page_compare(runner, view->info[view->global[i]].page, outcome);
-    mmu_flush_all(&runner->cpu->mmu);
+    if (unlikely(has_lost_track(runner, view)))
+        for (uint64_t page = 0; page < RUNNER_RAM_BYTES; page += PAGE_BYTES)
+            page_compare(runner, page, outcome);
+    else
+        for (unsigned i = 0; i < view->local_count; i++)
+            page_compare(runner, view->info[view->local[i]].page & mmu->a20_mask, outcome);
+    mmu_flush_all(mmu);
 }
 
 /* --- registers */
@@ -365,16 +382,17 @@ static void registers_set(struct runner *runner, const struct vector_registers *
 {
     struct cpu *cpu = runner->cpu;
 
-    /* A case that left real mode took its segments with it. */
-    if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG))
+    if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG) || cpu->mmu.registers.cr4)
         cpu_reset(cpu, false);
     uint64_t cr0 = registers->value[VR_CR0] & (CR0_MP | CR0_EM | CR0_TS);
     if ((cpu->mmu.registers.cr0 & (CR0_MP | CR0_EM | CR0_TS)) != cr0)
         mmu_set_cr0(&cpu->mmu, (cpu->mmu.registers.cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | cr0);
     for (unsigned i = 0; i < ARRAY_LENGTH(general); i++)
         cpu->regs[general[i][1]] = registers->value[general[i][0]];
-    for (unsigned i = 0; i < ARRAY_LENGTH(segments); i++)
+    for (unsigned i = 0; i < ARRAY_LENGTH(segments); i++) {
+        cpu->segs[segments[i][1]] = (struct segment){0}; /* no limit of protected mode lives on */
         segment_load_real(cpu, segments[i][1], (uint16_t)registers->value[segments[i][0]]);
+    }
     cpu->rip = registers->value[VR_EIP];
     cpu->idt = (struct descriptor_table){.limit = IVT_LIMIT};
     cpu->gdt = (struct descriptor_table){.limit = 0xffff};
@@ -478,6 +496,7 @@ int runner_run(struct runner *runner, const struct test_case *test, struct outco
                          test->index);
     memory_set(runner, &test->initial.memory);
     registers_set(runner, &test->initial.registers);
+    runner->flushes = cpu->mmu.count.flushes;
     memset(cpu->count.exceptions, 0, sizeof cpu->count.exceptions);
     outcome->wrong_registers = outcome->wrong_flags = outcome->wrong_bytes = 0;
     outcome->never_ended =

@@ -299,6 +299,32 @@ Test(conform, stray_writes)
     expect_craft(&craft, "", 0, "1 passed", 0);
 }
 
+/* Not even a case that turns protected mode on and off, or drops its translations, hides a write.
+ */
+Test(conform, stray_writes_behind_flushes)
+{
+    static const uint8_t codes[][14] = {
+        /* mov [5000h],al; mov edx,cr0; then invlpg [5000h], or xor dl,1; mov cr0,edx */
+        {0xa2, 0x00, 0x50, 0x0f, 0x20, 0xc2, 0x0f, 0x01, 0x3e, 0x00, 0x50},
+        {0xa2, 0x00, 0x50, 0x0f, 0x20, 0xc2, 0x80, 0xf2, 0x01, 0x0f, 0x22, 0xc2},
+    };
+    static const uint8_t lengths[] = {11, 12};
+    static const uint8_t load[] = {0xa0, 0x00, 0x50};
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(codes); i++) {
+        struct craft craft;
+        put_head(&craft, "386E", 2);
+        case_open(&craft, "hides", codes[i], lengths[i], NULL, 0);
+        put_ax_flags(&craft, AX, (uint16_t)(CODE + lengths[i] + 1), 2);
+        case_close(&craft);
+        case_open(&craft, "mov al,[5000h]", load, 3, NULL, 0);
+        put_ax_flags(&craft, 0x1200, CODE + 4, 2);
+        case_close(&craft);
+        expect_craft(&craft, "", 1, "5000:00\n", 0);
+        expect_craft(&craft, "", 1, "1 passed, 0 excused by named differences, 1 failed", 0);
+    }
+}
+
 /* A case may overwrite its own code; the next one's is decoded afresh. */
 Test(conform, code_changes)
 {
