@@ -1,28 +1,28 @@
 /* ADD OR ADC SBB AND SUB XOR CMP, TEST, INC DEC NEG NOT: SDM 2A and 2B under these names.
  *
- * Each operation is three macros: VALUE_op (of a, b and carry, in 64 bits and not cut), FLAGS_op and
- * CARRY_op (CF before).
+ * Each operation is three macros: VALUE_op (of a, b and carry, in 64 bits and not cut), FLAGS_op
+ * and CARRY_op (CF before).
  */
 #include "cpu/exec_int.h"
 
-#define VALUE_ADD ((uint64_t)a + b)
-#define VALUE_ADC ((uint64_t)a + b + carry)
-#define VALUE_SUB ((uint64_t)a - b)
-#define VALUE_SBB ((uint64_t)a - b - carry)
-#define VALUE_AND ((uint64_t)a & b)
-#define VALUE_OR ((uint64_t)a | b)
-#define VALUE_XOR ((uint64_t)a ^ b)
-#define VALUE_CMP VALUE_SUB
+#define VALUE_ADD  ((uint64_t)a + b)
+#define VALUE_ADC  ((uint64_t)a + b + carry)
+#define VALUE_SUB  ((uint64_t)a - b)
+#define VALUE_SBB  ((uint64_t)a - b - carry)
+#define VALUE_AND  ((uint64_t)a & b)
+#define VALUE_OR   ((uint64_t)a | b)
+#define VALUE_XOR  ((uint64_t)a ^ b)
+#define VALUE_CMP  VALUE_SUB
 #define VALUE_TEST VALUE_AND
 
-#define FLAGS_ADD(bits) flags_after_add(cpu, a, b, wide, bits)
-#define FLAGS_ADC(bits) FLAGS_ADD(bits)
-#define FLAGS_SUB(bits) flags_after_subtract(cpu, a, b, wide, bits)
-#define FLAGS_SBB(bits) FLAGS_SUB(bits)
-#define FLAGS_AND(bits) flags_logic(cpu, wide, bits)
-#define FLAGS_OR(bits) FLAGS_AND(bits)
-#define FLAGS_XOR(bits) FLAGS_AND(bits)
-#define FLAGS_CMP(bits) FLAGS_SUB(bits)
+#define FLAGS_ADD(bits)  flags_after_add(cpu, a, b, wide, bits)
+#define FLAGS_ADC(bits)  FLAGS_ADD(bits)
+#define FLAGS_SUB(bits)  flags_after_subtract(cpu, a, b, wide, bits)
+#define FLAGS_SBB(bits)  FLAGS_SUB(bits)
+#define FLAGS_AND(bits)  flags_logic(cpu, wide, bits)
+#define FLAGS_OR(bits)   FLAGS_AND(bits)
+#define FLAGS_XOR(bits)  FLAGS_AND(bits)
+#define FLAGS_CMP(bits)  FLAGS_SUB(bits)
 #define FLAGS_TEST(bits) FLAGS_AND(bits)
 
 #define CARRY_ADD 0
@@ -30,7 +30,7 @@
 #define CARRY_SUB 0
 #define CARRY_SBB flag_cf(cpu)
 #define CARRY_AND 0
-#define CARRY_OR 0
+#define CARRY_OR  0
 #define CARRY_XOR 0
 
 /* --- the destination is a register: the other operand a register or immediate, or memory */

@@ -85,8 +85,8 @@ EACH_WIDTH(XADD_FORMS_V, XADD)
         MODIFY_OPERAND(bits, at);                                                                  \
         const uint##bits##_t expected = REG##bits(RAX);                                            \
         uint##bits##_t old = load_le##bits(at);                                                    \
-        while (unlikely(!host_commit##bits(insn, at, &old,                                         \
-                                           old == expected ? REG##bits(insn->reg) : old)))         \
+        while (unlikely(                                                                           \
+            !host_commit##bits(insn, at, &old, old == expected ? REG##bits(insn->reg) : old)))     \
             ;                                                                                      \
         flags_after_subtract(cpu, expected, old, (uint64_t)expected - old, bits);                  \
         if (old != expected)                                                                       \

@@ -2,7 +2,7 @@
 #include "cpu/exec_int.h"
 
 /* --- bit tests: CF is the bit; the other flags, undefined or not, stay */
-#define BIT_SET_BT a
+#define BIT_SET_BT  a
 #define BIT_SET_BTS (a | mask)
 #define BIT_SET_BTR (a & ~mask)
 #define BIT_SET_BTC (a ^ mask)
@@ -17,8 +17,8 @@
     EXEC(handler)                                                                                  \
     {                                                                                              \
         const uint##bits##_t a = REG##bits(insn->rm);                                              \
-        const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & ((bits) - 1)));    \
-        flag_set_cf(cpu, a & mask);                                                                \
+        const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & (bits - 1)));      \
+        flag_set_cf(cpu, (a & mask) != 0);                                                         \
         REG##bits##_SET(insn->rm, BIT_SET_##op);                                                   \
         return NEXT(insn);                                                                         \
     }
@@ -26,11 +26,11 @@
     EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY(bits, at, OPERAND_SEG, offset);                                                     \
-        const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & ((bits) - 1)));    \
+        const uint##bits##_t mask = (uint##bits##_t)(UINT64_C(1) << ((number) & (bits - 1)));      \
         uint##bits##_t a = load_le##bits(at);                                                      \
         while (unlikely(!host_commit##bits(insn, at, &a, (uint##bits##_t)BIT_SET_##op)))           \
             ;                                                                                      \
-        flag_set_cf(cpu, a & mask);                                                                \
+        flag_set_cf(cpu, (a & mask) != 0);                                                         \
         MODIFY_DONE();                                                                             \
         return NEXT(insn);                                                                         \
     }
@@ -46,14 +46,14 @@ EACH_WIDTH(BIT_FORMS_V, BTC)
 #define BT_REGISTER(handler, bits, number)                                                         \
     EXEC(handler)                                                                                  \
     {                                                                                              \
-        flag_set_cf(cpu, REG##bits(insn->rm) >> ((number) & ((bits) - 1)) & 1);                    \
+        flag_set_cf(cpu, REG##bits(insn->rm) >> ((number) & (bits - 1)) & 1);                      \
         return NEXT(insn);                                                                         \
     }
 #define BT_MEMORY(handler, bits, offset, number)                                                   \
     EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         LOAD(bits, a, OPERAND_SEG, offset);                                                        \
-        flag_set_cf(cpu, a >> ((number) & ((bits) - 1)) & 1);                                      \
+        flag_set_cf(cpu, a >> ((number) & (bits - 1)) & 1);                                        \
         return NEXT(insn);                                                                         \
     }
 #define BT_FORMS_V(bits, op)                                                                       \

@@ -60,7 +60,7 @@ static always_inline int go_relative(struct cpu *cpu, const struct insn *insn, u
 #endif
 }
 
-#define RELATIVE_SUM (cpu->block_rip + insn->offset + insn->length + insn->imm)
+#define RELATIVE_SUM          (cpu->block_rip + insn->offset + insn->length + insn->imm)
 #define RELATIVE_TARGET(bits) ((uint##bits##_t)RELATIVE_SUM)
 
 /* The end of a relative branch's handler. */

@@ -10,31 +10,31 @@
 #include "cpu/exec_special.h"
 
 /* --- conditions after a - b */
-#define SUB_HOLDS_B(bits) (a < b)
-#define SUB_HOLDS_NB(bits) (a >= b)
-#define SUB_HOLDS_Z(bits) (a == b)
-#define SUB_HOLDS_NZ(bits) (a != b)
-#define SUB_HOLDS_BE(bits) (a <= b)
+#define SUB_HOLDS_B(bits)   (a < b)
+#define SUB_HOLDS_NB(bits)  (a >= b)
+#define SUB_HOLDS_Z(bits)   (a == b)
+#define SUB_HOLDS_NZ(bits)  (a != b)
+#define SUB_HOLDS_BE(bits)  (a <= b)
 #define SUB_HOLDS_NBE(bits) (a > b)
-#define SUB_HOLDS_S(bits) ((int##bits##_t)result < 0)
-#define SUB_HOLDS_NS(bits) ((int##bits##_t)result >= 0)
-#define SUB_HOLDS_L(bits) ((int##bits##_t)a < (int##bits##_t)b)
-#define SUB_HOLDS_NL(bits) ((int##bits##_t)a >= (int##bits##_t)b)
-#define SUB_HOLDS_LE(bits) ((int##bits##_t)a <= (int##bits##_t)b)
+#define SUB_HOLDS_S(bits)   ((int##bits##_t)result < 0)
+#define SUB_HOLDS_NS(bits)  ((int##bits##_t)result >= 0)
+#define SUB_HOLDS_L(bits)   ((int##bits##_t)a < (int##bits##_t)b)
+#define SUB_HOLDS_NL(bits)  ((int##bits##_t)a >= (int##bits##_t)b)
+#define SUB_HOLDS_LE(bits)  ((int##bits##_t)a <= (int##bits##_t)b)
 #define SUB_HOLDS_NLE(bits) ((int##bits##_t)a > (int##bits##_t)b)
 
 /* --- conditions after a & b: CF and OF are 0 */
-#define AND_HOLDS_B(bits) false
-#define AND_HOLDS_NB(bits) true
-#define AND_HOLDS_Z(bits) (result == 0)
-#define AND_HOLDS_NZ(bits) (result != 0)
-#define AND_HOLDS_BE(bits) (result == 0)
+#define AND_HOLDS_B(bits)   false
+#define AND_HOLDS_NB(bits)  true
+#define AND_HOLDS_Z(bits)   (result == 0)
+#define AND_HOLDS_NZ(bits)  (result != 0)
+#define AND_HOLDS_BE(bits)  (result == 0)
 #define AND_HOLDS_NBE(bits) (result != 0)
-#define AND_HOLDS_S(bits) ((int##bits##_t)result < 0)
-#define AND_HOLDS_NS(bits) ((int##bits##_t)result >= 0)
-#define AND_HOLDS_L(bits) ((int##bits##_t)result < 0)
-#define AND_HOLDS_NL(bits) ((int##bits##_t)result >= 0)
-#define AND_HOLDS_LE(bits) ((int##bits##_t)result <= 0)
+#define AND_HOLDS_S(bits)   ((int##bits##_t)result < 0)
+#define AND_HOLDS_NS(bits)  ((int##bits##_t)result >= 0)
+#define AND_HOLDS_L(bits)   ((int##bits##_t)result < 0)
+#define AND_HOLDS_NL(bits)  ((int##bits##_t)result >= 0)
+#define AND_HOLDS_LE(bits)  ((int##bits##_t)result <= 0)
 #define AND_HOLDS_NLE(bits) ((int##bits##_t)result > 0)
 
 #define SUB_STEP(bits)                                                                             \
@@ -76,10 +76,12 @@
     FORM(CMP_GvEv, SUB, 64, _m64, REG64(insn->reg), memory)                                        \
     FORM(TEST_EbIb, AND, 8, _m, memory, insn->imm)
 
+/* clang-format off */
 #define EACH_FUSED_CONDITION(FORM, ...)                                                            \
     FORM(B, __VA_ARGS__) FORM(NB, __VA_ARGS__) FORM(Z, __VA_ARGS__) FORM(NZ, __VA_ARGS__)          \
     FORM(BE, __VA_ARGS__) FORM(NBE, __VA_ARGS__) FORM(S, __VA_ARGS__) FORM(NS, __VA_ARGS__)        \
     FORM(L, __VA_ARGS__) FORM(NL, __VA_ARGS__) FORM(LE, __VA_ARGS__) FORM(NLE, __VA_ARGS__)
+/* clang-format on */
 
 /* --- handlers: pair_<row><bits>_<condition>_<operand size of the branch> */
 #define WRITE_NONE(bits)
@@ -103,7 +105,7 @@ REGISTER_FORMS(REGISTER_PAIRS)
     static int pair_##row##bits##_m_##cc(struct cpu *cpu, const struct insn *insn)                 \
     {                                                                                              \
         exec_fn *const slow = exec_##row##suffix;                                                  \
-        LOAD(bits, memory, SEG_FLAT, operand_address(cpu, insn, OPERAND_FLAT));                       \
+        LOAD(bits, memory, SEG_FLAT, operand_address(cpu, insn, OPERAND_FLAT));                    \
         const uint##bits##_t a = (uint##bits##_t)(first), b = (uint##bits##_t)(second);            \
         op##_STEP(bits);                                                                           \
         insn++;                                                                                    \
@@ -114,8 +116,20 @@ REGISTER_FORMS(REGISTER_PAIRS)
 MEMORY_FORMS(MEMORY_PAIRS)
 
 /* --- tables, by condition code */
-enum { CODE_B = 2, CODE_NB, CODE_Z, CODE_NZ, CODE_BE, CODE_NBE, CODE_S, CODE_NS,
-       CODE_L = 12, CODE_NL, CODE_LE, CODE_NLE };
+enum {
+    CODE_B = 2,
+    CODE_NB,
+    CODE_Z,
+    CODE_NZ,
+    CODE_BE,
+    CODE_NBE,
+    CODE_S,
+    CODE_NS,
+    CODE_L = 12,
+    CODE_NL,
+    CODE_LE,
+    CODE_NLE
+};
 
 struct pairs {
     uint16_t row;

@@ -119,11 +119,11 @@ static always_inline uint64_t operand_address(const struct cpu *cpu, const struc
     } while (0)
 
 /* The same with the ModRM operand, in EXEC_OPERAND. */
-#define OPERAND_SEG (form == OPERAND_ANY ? insn->seg : SEG_FLAT)
-#define OPERAND_ADDRESS operand_address(cpu, insn, form)
-#define LOAD_OPERAND(bits, value) LOAD(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
+#define OPERAND_SEG                (form == OPERAND_ANY ? insn->seg : SEG_FLAT)
+#define OPERAND_ADDRESS            operand_address(cpu, insn, form)
+#define LOAD_OPERAND(bits, value)  LOAD(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
 #define STORE_OPERAND(bits, value) STORE(bits, value, OPERAND_SEG, OPERAND_ADDRESS)
-#define MODIFY_OPERAND(bits, at) MODIFY(bits, at, OPERAND_SEG, OPERAND_ADDRESS)
+#define MODIFY_OPERAND(bits, at)   MODIFY(bits, at, OPERAND_SEG, OPERAND_ADDRESS)
 
 /* host_commitN: stores `value` where *old was read.  Under LOCK another vCPU may have been there in
  * between; then nothing is stored, *old is what is there now, and the answer is false:
@@ -158,7 +158,7 @@ HOST_DEFINE_COMMIT(32)
 HOST_DEFINE_COMMIT(64)
 #undef HOST_DEFINE_COMMIT
 
-/* --- flags: by the sum or difference `wide` of two 64-bit values that hold operands of `bits` bits */
+/* --- flags by the sum or difference `wide` of two operands of `bits` bits, each in 64 */
 static always_inline void flags_after_add(struct cpu *cpu, uint64_t a, uint64_t b, uint64_t wide,
                                           unsigned bits)
 {
@@ -199,24 +199,26 @@ static always_inline void flags_shifted(struct cpu *cpu, uint64_t result, bool c
 }
 
 /* --- conditions by their SDM names */
-#define CONDITION_O flag_of(cpu)
-#define CONDITION_NO !flag_of(cpu)
-#define CONDITION_B flag_cf(cpu)
-#define CONDITION_NB !flag_cf(cpu)
-#define CONDITION_Z flag_zf(cpu)
-#define CONDITION_NZ !flag_zf(cpu)
-#define CONDITION_BE (flag_cf(cpu) | flag_zf(cpu))
+#define CONDITION_O   flag_of(cpu)
+#define CONDITION_NO  !flag_of(cpu)
+#define CONDITION_B   flag_cf(cpu)
+#define CONDITION_NB  !flag_cf(cpu)
+#define CONDITION_Z   flag_zf(cpu)
+#define CONDITION_NZ  !flag_zf(cpu)
+#define CONDITION_BE  (flag_cf(cpu) | flag_zf(cpu))
 #define CONDITION_NBE !(flag_cf(cpu) | flag_zf(cpu))
-#define CONDITION_S flag_sf(cpu)
-#define CONDITION_NS !flag_sf(cpu)
-#define CONDITION_P flag_pf(cpu)
-#define CONDITION_NP !flag_pf(cpu)
-#define CONDITION_L (flag_sf(cpu) != flag_of(cpu))
-#define CONDITION_NL (flag_sf(cpu) == flag_of(cpu))
-#define CONDITION_LE (flag_zf(cpu) | (flag_sf(cpu) != flag_of(cpu)))
+#define CONDITION_S   flag_sf(cpu)
+#define CONDITION_NS  !flag_sf(cpu)
+#define CONDITION_P   flag_pf(cpu)
+#define CONDITION_NP  !flag_pf(cpu)
+#define CONDITION_L   (flag_sf(cpu) != flag_of(cpu))
+#define CONDITION_NL  (flag_sf(cpu) == flag_of(cpu))
+#define CONDITION_LE  (flag_zf(cpu) | (flag_sf(cpu) != flag_of(cpu)))
 #define CONDITION_NLE !(flag_zf(cpu) | (flag_sf(cpu) != flag_of(cpu)))
+/* clang-format off */
 #define EACH_CONDITION(FORM)                                                                       \
     FORM(O) FORM(NO) FORM(B) FORM(NB) FORM(Z) FORM(NZ) FORM(BE) FORM(NBE)                          \
     FORM(S) FORM(NS) FORM(P) FORM(NP) FORM(L) FORM(NL) FORM(LE) FORM(NLE)
+/* clang-format on */
 
 #endif

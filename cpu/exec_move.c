@@ -27,14 +27,14 @@
 #define MOV_LOAD_OFFSET(handler, bits)                                                             \
     EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        LOAD(bits, value, insn->seg, insn->imm & address_mask(insn));                              \
+        LOAD(bits, value, insn->seg, address_mask(insn) & insn->imm);                              \
         REG##bits##_SET(RAX, value);                                                               \
         return NEXT(insn);                                                                         \
     }
 #define MOV_STORE_OFFSET(handler, bits)                                                            \
     EXEC_MEMORY(handler)                                                                           \
     {                                                                                              \
-        STORE(bits, REG##bits(RAX), insn->seg, insn->imm & address_mask(insn));                    \
+        STORE(bits, REG##bits(RAX), insn->seg, address_mask(insn) & insn->imm);                    \
         return NEXT(insn);                                                                         \
     }
 

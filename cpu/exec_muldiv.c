@@ -15,11 +15,11 @@ static always_inline void flags_product(struct cpu *cpu, uint64_t low, bool over
 }
 
 /* Register pairs that hold a double-width value: AX, DX:AX, EDX:EAX, RDX:RAX. */
-#define DOUBLE_8 REG16(RAX)
-#define DOUBLE_16 ((uint32_t)REG16(RDX) << 16 | REG16(RAX))
-#define DOUBLE_32 ((uint64_t)REG32(RDX) << 32 | REG32(RAX))
-#define DOUBLE_64 ((uint128_t)REG64(RDX) << 64 | REG64(RAX))
-#define SET_PAIR_8(high, low) REG16_SET(RAX, (uint8_t)(high) << 8 | (uint8_t)(low))
+#define DOUBLE_8               REG16(RAX)
+#define DOUBLE_16              ((uint32_t)REG16(RDX) << 16 | REG16(RAX))
+#define DOUBLE_32              ((uint64_t)REG32(RDX) << 32 | REG32(RAX))
+#define DOUBLE_64              ((uint128_t)REG64(RDX) << 64 | REG64(RAX))
+#define SET_PAIR_8(high, low)  REG16_SET(RAX, (uint8_t)(high) << 8 | (uint8_t)(low))
 #define SET_PAIR_16(high, low) (REG16_SET(RDX, high), REG16_SET(RAX, low))
 #define SET_PAIR_32(high, low) (REG32_SET(RDX, high), REG32_SET(RAX, low))
 #define SET_PAIR_64(high, low) (REG64_SET(RDX, (uint64_t)(high)), REG64_SET(RAX, (uint64_t)(low)))
@@ -54,8 +54,7 @@ static always_inline void flags_product(struct cpu *cpu, uint64_t low, bool over
         int##wide##_t dividend = (int##wide##_t)DOUBLE_##bits;                                     \
         int##bits##_t divisor = (int##bits##_t)operand;                                            \
         /* WHY: the least dividend by -1 overflows the host's division too. */                     \
-        if (unlikely(divisor == 0 ||                                                               \
-                     (divisor == -1 && dividend < 0 && dividend == -dividend)))                    \
+        if (unlikely(divisor == 0 || (divisor == -1 && dividend < 0 && dividend == -dividend)))    \
             return true;                                                                           \
         int##wide##_t quotient = dividend / divisor;                                               \
         if (unlikely((int##bits##_t)quotient != quotient))                                         \

@@ -7,7 +7,7 @@
 
 /* A count is masked to 5 bits, to 6 with a 64-bit operand; 0 leaves the flags. */
 #define COUNT_MASK(bits) ((bits) == 64 ? 63u : 31u)
-#define TOP_BITS (LAZY_CF | LAZY_CARRY_IN)
+#define TOP_BITS         (LAZY_CF | LAZY_CARRY_IN)
 
 /* Each function takes 1 <= count <= COUNT_MASK(bits). */
 #define SHIFT_DEFINE(bits)                                                                         \
@@ -41,16 +41,16 @@
     static always_inline uint##bits##_t value_ROL##bits(struct cpu *cpu, uint##bits##_t a,         \
                                                         unsigned count)                            \
     {                                                                                              \
-        count &= (bits) - 1;                                                                       \
-        uint##bits##_t result = (uint##bits##_t)(a << count | a >> (-count & ((bits) - 1)));       \
+        count &= bits - 1;                                                                         \
+        uint##bits##_t result = (uint##bits##_t)(a << count | a >> (-count & (bits - 1)));         \
         flags_set_cf_of(cpu, result & 1, result >> (bits - 1) & 1);                                \
         return result;                                                                             \
     }                                                                                              \
     static always_inline uint##bits##_t value_ROR##bits(struct cpu *cpu, uint##bits##_t a,         \
                                                         unsigned count)                            \
     {                                                                                              \
-        count &= (bits) - 1;                                                                       \
-        uint##bits##_t result = (uint##bits##_t)(a >> count | a << (-count & ((bits) - 1)));       \
+        count &= bits - 1;                                                                         \
+        uint##bits##_t result = (uint##bits##_t)(a >> count | a << (-count & (bits - 1)));         \
         flags_set_cf_of(cpu, result >> (bits - 1) & 1, result >> (bits - 2) & 1);                  \
         return result;                                                                             \
     }                                                                                              \
@@ -97,7 +97,7 @@ SHIFT_DEFINE(64)
 #define SHIFT_REGISTER(handler, op, bits, counted)                                                 \
     EXEC(handler)                                                                                  \
     {                                                                                              \
-        const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
+        const unsigned count = COUNT_MASK(bits) & (unsigned)(counted);                             \
         const uint##bits##_t a = REG##bits(insn->rm);                                              \
         REG##bits##_SET(insn->rm, likely(count != 0) ? value_##op##bits(cpu, a, count) : a);       \
         return NEXT(insn);                                                                         \
@@ -106,7 +106,7 @@ SHIFT_DEFINE(64)
     EXEC_OPERAND(handler)                                                                          \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
-        const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
+        const unsigned count = COUNT_MASK(bits) & (unsigned)(counted);                             \
         const uint##bits##_t a = load_le##bits(at);                                                \
         if (likely(count != 0))                                                                    \
             store_le##bits(at, value_##op##bits(cpu, a, count));                                   \
@@ -180,7 +180,7 @@ static always_inline uint16_t value_SHRD16(struct cpu *cpu, uint16_t a, uint16_t
 #define SHIFT_DOUBLE_FORM(form, op, bits, counted)                                                 \
     EXEC(form##_r##bits)                                                                           \
     {                                                                                              \
-        const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
+        const unsigned count = COUNT_MASK(bits) & (unsigned)(counted);                             \
         const uint##bits##_t a = REG##bits(insn->rm), b = REG##bits(insn->reg);                    \
         REG##bits##_SET(insn->rm, likely(count != 0) ? value_##op##bits(cpu, a, b, count) : a);    \
         return NEXT(insn);                                                                         \
@@ -188,7 +188,7 @@ static always_inline uint16_t value_SHRD16(struct cpu *cpu, uint16_t a, uint16_t
     EXEC_OPERAND(form##_m##bits)                                                                   \
     {                                                                                              \
         MODIFY_OPERAND(bits, at);                                                                  \
-        const unsigned count = (unsigned)(counted) & COUNT_MASK(bits);                             \
+        const unsigned count = COUNT_MASK(bits) & (unsigned)(counted);                             \
         const uint##bits##_t a = load_le##bits(at), b = REG##bits(insn->reg);                      \
         if (likely(count != 0))                                                                    \
             store_le##bits(at, value_##op##bits(cpu, a, b, count));                                \

@@ -9,11 +9,11 @@
 
 #include "cpu/exec.h"
 
-/* --- the handlers: those of all rows with a ModRM operand in either form, and some of M_MEM rows */
+/* --- the handlers: those of all rows with a ModRM operand in either form, and some of M_MEM rows
+ */
 #define DECLARE_S_RM(id) exec_fn flat_##id##_m, flat32_##id##_m;
 #define DECLARE_S_VRM(id)                                                                          \
-    exec_fn flat_##id##_m16, flat_##id##_m32, flat_##id##_m64, flat32_##id##_m16,                  \
-        flat32_##id##_m32;
+    exec_fn flat_##id##_m16, flat_##id##_m32, flat_##id##_m64, flat32_##id##_m16, flat32_##id##_m32;
 #define DECLARE_S_V(id)
 #define DECLARE_S_ZV(id)
 #define DECLARE_S_Y(id)

@@ -1,4 +1,4 @@
-/* Faster handlers for what a block's instructions are known to be; the general ones serve anywhere. */
+/* Faster handlers for what the instructions of a block are known to be. */
 #ifndef CPU_EXEC_SPECIAL_H
 #define CPU_EXEC_SPECIAL_H
 
@@ -9,8 +9,8 @@
  * its general handler, opcode_exec[row][memory][size]. */
 void exec_specialise(struct insn *insns, unsigned count);
 
-/* The handler of `insn` and the conditional branch after it, or NULL; `is_flat`: its operand is what
- * flat_… handlers take. */
+/* The handler of `insn` and the conditional branch after it, or NULL; `is_flat`: its operand is
+ * what flat_… handlers take. */
 exec_fn *exec_fuse(const struct insn *insn, bool is_flat);
 
 #endif

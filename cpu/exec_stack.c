@@ -83,8 +83,8 @@ EACH_WIDTH(POP_FORMS, POP)
 PUSHA_FORM(16, SIZE_16)
 PUSHA_FORM(32, SIZE_32)
 
-/* SDM: a frame pointer for each level up to this one is copied, then this frame's own is pushed; the
- * last step is a write check at the new top of the stack. */
+/* SDM: a frame pointer for each level up to this one is copied, then this frame's own is pushed;
+ * the last step is a write check at the new top of the stack. */
 #define ENTER_FORM(bits, size)                                                                     \
     static always_inline bool enter##bits(struct cpu *cpu, const struct insn *insn)                \
     {                                                                                              \

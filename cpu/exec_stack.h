@@ -8,12 +8,12 @@
 
 #include "cpu/exec_int.h"
 
-#define STACK_SEG_16 stack_seg(cpu)
-#define STACK_SEG_32 SS
-#define STACK_SEG_64 SEG_FLAT_STACK
-#define STACK_MASK_16 cpu->stack_mask
-#define STACK_MASK_32 cpu->stack_mask
-#define STACK_MASK_64 UINT64_MAX
+#define STACK_SEG_16     stack_seg(cpu)
+#define STACK_SEG_32     SS
+#define STACK_SEG_64     SEG_FLAT_STACK
+#define STACK_MASK_16    cpu->stack_mask
+#define STACK_MASK_32    cpu->stack_mask
+#define STACK_MASK_64    UINT64_MAX
 #define STACK_SET_16(sp) stack_commit(cpu, sp)
 #define STACK_SET_32(sp) stack_commit(cpu, sp)
 #define STACK_SET_64(sp) REG64_SET(RSP, sp)

@@ -7,7 +7,7 @@
  * Every function here is inlined with a constant `size`, so each handler is its own specialisation.
  *
  * INV-1: whenever a repetition stops (end, fault, attention), RCX, RSI and RDI count exactly the
- *        elements done; unless it ended, rip is at the instruction itself, which goes on from there.
+ *        elements done; unless it ended, rip is at the instruction itself, to go on there.
  * INV-2: the result is that of element by element, also where the operands overlap.
  * INV-3: between two looks at cpu->attention lies one run.
  * INV-4: with MODE_SINGLE a call does one element: the trap comes after each.
@@ -33,8 +33,7 @@ static always_inline void string_advance(struct cpu *cpu, const struct insn *ins
                                          uint64_t elements, enum op_size size)
 {
     uint64_t bytes = elements << size;
-    address_register_set(cpu, insn, n,
-                         cpu->regs[n] + (string_is_backward(cpu) ? -bytes : bytes));
+    address_register_set(cpu, insn, n, cpu->regs[n] + (string_is_backward(cpu) ? -bytes : bytes));
 }
 
 /* --- elements */
@@ -46,20 +45,34 @@ static always_inline must_check bool element_load(struct cpu *cpu, unsigned seg,
     uint32_t dword = 0;
     bool fault;
     switch (size) {
-    case SIZE_8: fault = mem_load8(cpu, seg, offset, &byte); *value = byte; return fault;
-    case SIZE_16: fault = mem_load16(cpu, seg, offset, &word); *value = word; return fault;
-    case SIZE_32: fault = mem_load32(cpu, seg, offset, &dword); *value = dword; return fault;
-    default: return mem_load64(cpu, seg, offset, value);
+    case SIZE_8:
+        fault = mem_load8(cpu, seg, offset, &byte);
+        *value = byte;
+        return fault;
+    case SIZE_16:
+        fault = mem_load16(cpu, seg, offset, &word);
+        *value = word;
+        return fault;
+    case SIZE_32:
+        fault = mem_load32(cpu, seg, offset, &dword);
+        *value = dword;
+        return fault;
+    default:
+        return mem_load64(cpu, seg, offset, value);
     }
 }
 static always_inline must_check bool element_store(struct cpu *cpu, unsigned seg, uint64_t offset,
                                                    enum op_size size, uint64_t value)
 {
     switch (size) {
-    case SIZE_8: return mem_store8(cpu, seg, offset, (uint8_t)value);
-    case SIZE_16: return mem_store16(cpu, seg, offset, (uint16_t)value);
-    case SIZE_32: return mem_store32(cpu, seg, offset, (uint32_t)value);
-    default: return mem_store64(cpu, seg, offset, value);
+    case SIZE_8:
+        return mem_store8(cpu, seg, offset, (uint8_t)value);
+    case SIZE_16:
+        return mem_store16(cpu, seg, offset, (uint16_t)value);
+    case SIZE_32:
+        return mem_store32(cpu, seg, offset, (uint32_t)value);
+    default:
+        return mem_store64(cpu, seg, offset, value);
     }
 }
 static always_inline uint64_t accumulator(const struct cpu *cpu, enum op_size size)
@@ -69,10 +82,18 @@ static always_inline uint64_t accumulator(const struct cpu *cpu, enum op_size si
 static always_inline void accumulator_set(struct cpu *cpu, enum op_size size, uint64_t value)
 {
     switch (size) {
-    case SIZE_8: REG8_SET(0, value); break;
-    case SIZE_16: REG16_SET(RAX, value); break;
-    case SIZE_32: REG32_SET(RAX, value); break;
-    default: REG64_SET(RAX, value); break;
+    case SIZE_8:
+        REG8_SET(0, value);
+        break;
+    case SIZE_16:
+        REG16_SET(RAX, value);
+        break;
+    case SIZE_32:
+        REG32_SET(RAX, value);
+        break;
+    default:
+        REG64_SET(RAX, value);
+        break;
     }
 }
 static always_inline uint64_t host_element(const uint8_t *at, enum op_size size)
@@ -87,8 +108,8 @@ static always_inline bool one_MOVS(struct cpu *cpu, const struct insn *insn, enu
 {
     uint64_t value;
     if (unlikely(element_load(cpu, insn->seg, string_register(cpu, insn, RSI), size, &value)) ||
-        unlikely(element_store(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size,
-                               value)))
+        unlikely(
+            element_store(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size, value)))
         return true;
     string_advance(cpu, insn, RSI, 1, size);
     string_advance(cpu, insn, RDI, 1, size);
@@ -115,8 +136,8 @@ static always_inline bool one_CMPS(struct cpu *cpu, const struct insn *insn, enu
 {
     uint64_t a, b;
     if (unlikely(element_load(cpu, insn->seg, string_register(cpu, insn, RSI), size, &a)) ||
-        unlikely(element_load(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size,
-                              &b)))
+        unlikely(
+            element_load(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size, &b)))
         return true;
     flags_subtract(cpu, a, b, a - b, 8u << size);
     string_advance(cpu, insn, RSI, 1, size);
@@ -126,8 +147,8 @@ static always_inline bool one_CMPS(struct cpu *cpu, const struct insn *insn, enu
 static always_inline bool one_SCAS(struct cpu *cpu, const struct insn *insn, enum op_size size)
 {
     uint64_t a = accumulator(cpu, size), b;
-    if (unlikely(element_load(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size,
-                              &b)))
+    if (unlikely(
+            element_load(cpu, destination_seg(cpu), string_register(cpu, insn, RDI), size, &b)))
         return true;
     flags_subtract(cpu, a, b, a - b, 8u << size);
     string_advance(cpu, insn, RDI, 1, size);
@@ -164,14 +185,14 @@ static uint64_t string_run(struct cpu *cpu, const struct insn *insn, unsigned se
     if (count > (in_page >> size) + 1)
         count = (in_page >> size) + 1;
     const uint64_t below = (count - 1) << size;
-    if (count == 0 ||
-        mem_run(cpu, seg, offset - below, 1u << size, count, write, host) != count)
+    if (count == 0 || mem_run(cpu, seg, offset - below, 1u << size, count, write, host) != count)
         return 0;
     *host += below;
     return count;
 }
 
-/* Copies as if element by element in the given direction; `to` and `from` are the first's places. */
+/* Copies as if element by element in the given direction; `to` and `from` are the first's places.
+ */
 static always_inline void copy_elements(uint8_t *to, const uint8_t *from, uint64_t count,
                                         enum op_size size, bool backward)
 {
@@ -201,8 +222,7 @@ static always_inline uint64_t run_MOVS(struct cpu *cpu, const struct insn *insn,
 {
     uint8_t *to, *from;
     /* WHY: the destination first: to make it writable may move the frame that both lie in. */
-    uint64_t n =
-        string_run(cpu, insn, destination_seg(cpu), RDI, size, count, true, &to);
+    uint64_t n = string_run(cpu, insn, destination_seg(cpu), RDI, size, count, true, &to);
     if (n > 0)
         n = string_run(cpu, insn, insn->seg, RSI, size, n, false, &from);
     if (n == 0)
@@ -216,8 +236,7 @@ static always_inline uint64_t run_STOS(struct cpu *cpu, const struct insn *insn,
                                        uint64_t count, bool *over)
 {
     uint8_t *to;
-    const uint64_t n =
-        string_run(cpu, insn, destination_seg(cpu), RDI, size, count, true, &to);
+    const uint64_t n = string_run(cpu, insn, destination_seg(cpu), RDI, size, count, true, &to);
     if (n == 0)
         return 0;
     if (string_is_backward(cpu))
@@ -240,13 +259,13 @@ static always_inline uint64_t run_LODS(struct cpu *cpu, const struct insn *insn,
     if (n == 0)
         return 0;
     const uint64_t to_last = (n - 1) << size;
-    accumulator_set(
-        cpu, size, host_element(string_is_backward(cpu) ? from - to_last : from + to_last, size));
+    accumulator_set(cpu, size,
+                    host_element(string_is_backward(cpu) ? from - to_last : from + to_last, size));
     string_advance(cpu, insn, RSI, n, size);
     return n;
 }
-/* Compares the n elements at `one` (NULL: with `value` each) and `other`; answers how many until the
- * repetition ends, and sets the flags by the last. */
+/* Compares the n elements at `one` (NULL: with `value` each) and `other`; answers how many until
+ * the repetition ends, and sets the flags by the last. */
 static always_inline uint64_t compare_elements(struct cpu *cpu, const struct insn *insn,
                                                const uint8_t *one, uint64_t value,
                                                const uint8_t *other, uint64_t n, enum op_size size,
@@ -323,8 +342,8 @@ static always_inline int repeat(struct cpu *cpu, const struct insn *insn, enum o
 
 /* The repetition is a call of its own, so that the plain form ends in a jump. */
 #define STRING_HANDLER(handler, op, size, compares)                                                \
-    static __attribute__((noinline)) int repeat_##handler(struct cpu *cpu,                         \
-                                                          const struct insn *insn)                 \
+    static                                                                                         \
+        __attribute__((noinline)) int repeat_##handler(struct cpu *cpu, const struct insn *insn)   \
     {                                                                                              \
         return repeat(cpu, insn, size, run_##op, one_##op, compares);                              \
     }                                                                                              \

@@ -20,7 +20,8 @@ static inline void alone_decode(struct alone *alone, struct cpu *cpu, const uint
     alone->insns[1] = (struct insn){.exec = exec_stop, .offset = (uint16_t)length};
 }
 
-/* EXEC_STOP: done, rip after it; EXEC_FAULT: rip at it, the fault is pending; EXEC_LEAVE: a branch. */
+/* EXEC_STOP: done, rip after it; EXEC_FAULT: rip at it, the fault is pending; EXEC_LEAVE: branch.
+ */
 static inline int alone_run(struct alone *alone, struct cpu *cpu)
 {
     cpu->block = NULL;
@@ -54,8 +55,8 @@ static inline uint64_t random_next(struct random *random)
 /* Half of them near the edges, where flags change. */
 static inline uint64_t random_edge(struct random *random)
 {
-    static const uint64_t edges[] = {0, 0x80, 0x100, 0x8000, 0x10000, 0x80000000, 0x100000000,
-                                     UINT64_C(0x8000000000000000)};
+    static const uint64_t edges[] = {
+        0, 0x80, 0x100, 0x8000, 0x10000, 0x80000000, 0x100000000, UINT64_C(0x8000000000000000)};
     uint64_t value = random_next(random);
     return value & 1 ? value : edges[value >> 8 & 7] + (value >> 16 & 3) - 1;
 }

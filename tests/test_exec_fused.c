@@ -89,7 +89,8 @@ static void run_pair(struct pair *pair, bool one_by_one, struct state *state)
     flags_set_arithmetic(cpu, state->flags);
     atomic_store(&cpu->attention, 1);
     if (one_by_one) {
-        struct insn first[2] = {pair->insns[0], {.exec = exec_stop, .offset = pair->insns[1].offset}};
+        struct insn first[2] = {pair->insns[0],
+                                {.exec = exec_stop, .offset = pair->insns[1].offset}};
         state->result = first[0].exec(cpu, first);
         if (state->result == EXEC_NEXT)
             state->result = EXEC_STOP;

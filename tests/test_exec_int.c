@@ -40,8 +40,9 @@ static uint64_t plain_alu(enum alu_op op, uint64_t a, uint64_t b, unsigned bits,
         result = op == AND ? a & b : op == OR ? a | b : a ^ b;
     } else {
         unsigned extra = (op == ADC || op == SBB) && carry_in;
-        __int128 exact = subtracts ? (__int128)bits_sign_extend(a, bits) - bits_sign_extend(b, bits)
-                                   : (__int128)bits_sign_extend(a, bits) + bits_sign_extend(b, bits);
+        __int128 exact = subtracts
+                             ? (__int128)bits_sign_extend(a, bits) - bits_sign_extend(b, bits)
+                             : (__int128)bits_sign_extend(a, bits) + bits_sign_extend(b, bits);
         exact += subtracts ? -(int)extra : (int)extra;
         result = (uint64_t)exact & mask;
         overflow = exact != bits_sign_extend(result, bits);

@@ -39,8 +39,7 @@ static uint32_t model_compare(uint64_t a, uint64_t b, unsigned size)
     unsigned top = size * 8 - 1;
     uint64_t result = (a - b) & UINT64_MAX >> (63 - top);
     return (a < b ? F_CF : 0) | (result == 0 ? F_ZF : 0) | (result >> top ? F_SF : 0) |
-           (((a ^ b) & (a ^ result)) >> top & 1 ? F_OF : 0) |
-           ((a ^ b ^ result) & 0x10 ? F_AF : 0) |
+           (((a ^ b) & (a ^ result)) >> top & 1 ? F_OF : 0) | ((a ^ b ^ result) & 0x10 ? F_AF : 0) |
            (__builtin_parity(result & 0xff) ? 0 : F_PF);
 }
 static void model_set_rax(struct model *model, uint64_t value, unsigned size)
