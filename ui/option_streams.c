@@ -178,6 +178,7 @@ int option_streams_settle(struct options *options, struct error *error)
         options->serials[0] = (struct chardev_config){
             .kind = CHARDEV_STDIO, .mux = monitor_free, .option = "-nographic"};
         options->serial_count = 1;
+        options->nographic = true;
     } else if (monitor_free) {
         options->monitor = (struct chardev_config){.kind = CHARDEV_STDIO, .option = "-nographic"};
     }

@@ -571,7 +571,7 @@ int options_parse(struct options *options, int argc, char *const argv[],
     *action = context.action;
     if (result || context.action == OPTIONS_DONE)
         return result;
-    options->machine.no_graphic = options->nographic;
     result = option_streams_settle(options, error);
+    options->machine.no_graphic = options->nographic;
     return result ? result : check_combination(options, error);
 }
