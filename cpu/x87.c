@@ -87,7 +87,9 @@ static int ignore_error(struct cpu *cpu, const struct insn *insn)
     cpu->x87.status &= (uint16_t) ~(X87_ES | X87_B);
     int result = alone[0].exec(cpu, alone);
     summarize(cpu);
-    return result == EXEC_FAULT ? exec_fault(cpu, insn) : NEXT(insn);
+    /* WHY: not NEXT(), which is no tail call beside `alone`: the host's stack would grow with each
+     * instruction that ignores the error. */
+    return result == EXEC_FAULT ? exec_fault(cpu, insn) : exec_stale(cpu, insn + 1);
 }
 
 cold_path int x87_report_error(struct cpu *cpu, const struct insn *insn)
