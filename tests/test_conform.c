@@ -153,12 +153,14 @@ struct run {
 };
 
 static char folder[] = "/tmp/test_conform.XXXXXX";
+static bool folder_made;
 
 static const char *path_of(const char *name)
 {
     static char path[64];
-    if (folder[sizeof folder - 2] == 'X')
+    if (!folder_made)
         cr_assert_not_null(mkdtemp(folder));
+    folder_made = true;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
@@ -170,7 +172,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 static void remove_folder(void)
 {
-    if (folder[sizeof folder - 2] != 'X')
+    if (folder_made)
         nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
