@@ -290,13 +290,13 @@ EXEC(ARPL_EwGw_r)
 
 EXEC(ARPL_EwGw_m)
 {
-    uint16_t *to = mem_rmw(cpu, insn->seg, insn_address(cpu, insn), 2);
-    if (unlikely(!to))
+    uint8_t *at = mem_rmw(cpu, insn->seg, insn_address(cpu, insn), 2);
+    if (unlikely(!at))
         return exec_fault(cpu, insn);
-    uint16_t from = REG16(insn->reg);
-    bool lower = (*to & SELECTOR_RPL) < (from & SELECTOR_RPL);
+    uint16_t to = load_le16(at), from = REG16(insn->reg);
+    bool lower = (to & SELECTOR_RPL) < (from & SELECTOR_RPL);
     if (lower)
-        *to = (uint16_t)((*to & ~SELECTOR_RPL) | (from & SELECTOR_RPL));
+        store_le16(at, (uint16_t)((to & ~SELECTOR_RPL) | (from & SELECTOR_RPL)));
     mem_rmw_done(cpu);
     set_zf(cpu, lower);
     return NEXT(insn);
