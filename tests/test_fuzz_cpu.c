@@ -371,9 +371,12 @@ static bool tables_touched(struct rig *rig, const uint8_t *before)
         return true;
     uint8_t now[TABLES_END - TABLES];
     physmem_read(&rig->physmem, GPA(TABLES), now, sizeof now);
-    for (unsigned i = 0; i < sizeof now; i++)
-        if ((now[i] ^ before[i]) & ~0x60) /* but for A and D */
+    for (unsigned i = 0; i < sizeof now; i++) {
+        bool wide = TABLES + i < 0x1a000;
+        unsigned walked = i % (wide ? 8 : 4) ? 0 : 0x60; /* A and D, which a walk sets */
+        if (now[i] != before[i] && now[i] != (before[i] | (now[i] & walked)))
             return true;
+    }
     return false;
 }
 
