@@ -213,6 +213,8 @@ static void block_kill(struct cpu *cpu, struct block *block)
     cache->dead = block;
     for (unsigned i = 0; i <= block->count; i++)
         block->insns[i].exec = exec_stale;
+    if (cpu->engine)
+        cpu->engine->block_killed(cpu, block);
     cpu->count.blocks_killed++;
     links_break(cpu);
 }
@@ -408,6 +410,8 @@ static struct block *block_decode(struct cpu *cpu, uint64_t rip, uint64_t linear
         block_kill(cpu, block);
     else
         mark_code(cpu, block);
+    if (cpu->engine && !block->dead && !(block->mode & MODE_SINGLE))
+        cpu->engine->block_decoded(cpu, block);
     return block;
 }
 

@@ -29,6 +29,9 @@ struct block {
     uint16_t bytes;
     bool dead;
     uint32_t executions; /* decides when the translator takes over */
+    exec_fn *head;       /* the interpreter's handler of insns[0] */
+    void *translation;   /* the engine's */
+    void *code;          /* where translated code enters it: see translate/engine.h */
     struct block *hash_next;
     struct block *page_next[2]; /* other blocks of the page (and of the second page) */
     struct block *dead_next;

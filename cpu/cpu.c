@@ -77,8 +77,7 @@ static struct shadow_view *view_without_entries(struct cpu *cpu)
         cpu->empty_view = calloc(1, sizeof *cpu->empty_view);
         BUG_ON(!cpu->empty_view);
         for (unsigned slot = 0; slot < SHADOW_ENTRIES; slot++)
-            cpu->empty_view->entries[slot] =
-                (struct shadow_entry){SHADOW_NO, SHADOW_NO, SHADOW_NO, 0};
+            cpu->empty_view->entries[slot] = shadow_entry_none(slot);
     }
     return cpu->empty_view;
 }
@@ -90,7 +89,7 @@ void cpu_mode_changed(struct cpu *cpu)
     uint16_t cs = cpu->segs[CS].attributes;
     bool is_64 = r->efer & EFER_LMA && cs & SEG_L;
 
-    cpu->mode = (cpu->mode & MODE_SINGLE) |
+    cpu->mode = (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
                 (is_64 ? CODE_64 : cs & SEG_DB ? CODE_32 : CODE_16) |
                 (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
                 (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |

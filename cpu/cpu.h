@@ -39,7 +39,8 @@ enum {
     MODE_MP = 1 << 6,
     MODE_OSFXSR = 1 << 7,
     MODE_SINGLE = 1 << 8, /* one instruction a block: single-step, interrupt shadow */
-    MODE_BITS = 9,
+    MODE_FLAT = 1 << 9,   /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
+    MODE_BITS = 10,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
@@ -184,6 +185,26 @@ struct cpu_ops {
 struct block;
 struct block_cache;
 
+/* What an engine above the interpreter is told, on the cpu's own thread; NULL without one. */
+struct cpu_engine {
+    /* A new block, about to run for the first time: the engine may put a handler of its own before
+     * block->insns[0].exec, and calls block->head for what was there. */
+    void (*block_decoded)(struct cpu *cpu, struct block *block);
+    /* The block will not be found again; its handlers are exec_stale already. */
+    void (*block_killed)(struct cpu *cpu, struct block *block);
+};
+
+/* What translated code keeps beside the registers (translate/).  Nothing of it means anything to the
+ * interpreter: while that runs, flags_kind is 0 and vectors_live false. */
+struct cpu_native {
+    uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
+    uint32_t flags_kind; /* where the arithmetic flags are: enum native_flags; 0: in `lazy` */
+    uint8_t vectors_live; /* xmm[] is in the host's registers */
+    uint64_t flags_a, flags_b;
+    uint64_t scratch[2];
+    uint64_t entered; /* into translated code, since power-on */
+};
+
 enum { JUMP_CACHE_ENTRIES = 4096 };
 
 /* Linear instruction address and context → block.  `context` is the fetch context at the time:
@@ -226,6 +247,7 @@ struct cpu {
     uint64_t fetch_context; /* the jump cache's context now */
     uint64_t instructions;  /* executed so far, by whole blocks */
 
+    struct cpu_native native;
     union vector xmm[16];
     uint32_t mxcsr;
     uint32_t mxcsr_mask;
@@ -263,6 +285,8 @@ struct cpu {
     void *machine;
     struct block_cache *blocks;
     struct block *block; /* the running one */
+    const struct cpu_engine *engine;
+    void *engine_state;
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
 
     struct {

@@ -74,11 +74,24 @@ static void update_ends(struct cpu *cpu, unsigned seg)
     }
 }
 
+static bool is_flat_code(const struct cpu *cpu)
+{
+    const uint32_t code_32 = MODE_PROTECTED | CODE_32;
+    return (cpu->mode & (MODE_PROTECTED | MODE_CODE)) == code_32 && !cpu->segs[CS].base &&
+           cpu->segs[CS].limit == UINT32_MAX && cpu->segs[SS].attributes & SEG_DB;
+}
+
 void segment_update(struct cpu *cpu, unsigned seg)
 {
     update_ends(cpu, seg);
     cpu->flat_data =
         is_flat(&cpu->segs[DS]) && is_flat(&cpu->segs[SS]) && is_flat(&cpu->segs[ES]);
+    uint32_t flat = cpu->flat_data && is_flat_code(cpu) ? MODE_FLAT : 0;
+    if (unlikely((cpu->mode ^ flat) & MODE_FLAT)) {
+        cpu->mode ^= MODE_FLAT;
+        /* WHY: cached jumps lead to blocks of the old mode. */
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
+    }
 }
 
 void segment_update_limits(struct cpu *cpu)

@@ -12,8 +12,8 @@ static void describe_cached(const struct mmu *mmu, uint64_t linear, FILE *out)
             continue;
         const struct shadow_entry *entry = &view->entries[slot];
         fprintf(out, "  shadow: %s view, slot %u, direct for %s%s%s\n", names[i], slot,
-                entry->read_tag != SHADOW_NO ? "r" : "-", entry->write_tag != SHADOW_NO ? "w" : "-",
-                entry->execute_tag != SHADOW_NO ? "x" : "-");
+                entry->read_tag & SHADOW_NO ? "-" : "r", entry->write_tag & SHADOW_NO ? "-" : "w",
+                view->info[slot].execute_tag & SHADOW_NO ? "-" : "x");
         cached = true;
     }
     if (!cached)

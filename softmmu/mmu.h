@@ -4,8 +4,9 @@
  * The soft tier of the shadow is a direct-mapped array of entries per view.  A view is a privilege:
  * user, supervisor, and supervisor with SMAP lifted.  Each entry has a tag for reads, writes and
  * execution apart; a tag is the page's linear address when the access may go straight to memory, and
- * SHADOW_NO otherwise.  A hit is: tag == (address of the access's last byte & PAGE_MASK), which also
- * sends every page-crossing access to the slow path, since the neighbour page has another index.
+ * shadow_no() otherwise.  A hit is: tag == (address of the access's last byte & PAGE_MASK), which also
+ * sends every page-crossing access to the slow path, since the neighbour page has another index; or,
+ * in translated code, the same as: address of the first byte - tag <= PAGE_BYTES - size.
  *
  * INV-1: an entry's tag grants only what a fresh walk would grant now (A and D bits already set).
  * INV-2: a page that holds decoded code, or that is watched by a debug register, has no write tag
@@ -24,11 +25,19 @@
 
 enum { SHADOW_ENTRIES = 4096, SHADOW_SPACES = 8 };
 
-#define SHADOW_NO UINT64_C(1) /* never equal to a page address */
+#define SHADOW_NO UINT64_C(1) /* no page address has this bit */
+
+/* A tag that grants nothing: in a page that is not canonical, of another slot, and not the page
+ * before this slot's, so that no address less this tag is below PAGE_BYTES. */
+static inline uint64_t shadow_no(unsigned slot)
+{
+    return BIT(63) | (uint64_t)(slot ^ 2) << PAGE_SHIFT | SHADOW_NO;
+}
 
 struct shadow_entry {
-    uint64_t read_tag, write_tag, execute_tag;
+    uint64_t read_tag, write_tag;
     uintptr_t addend; /* host address = addend + linear address */
+    uintptr_t page;   /* host address of the page */
 };
 
 enum shadow_view_id {
@@ -38,9 +47,15 @@ enum shadow_view_id {
     SHADOW_VIEWS
 };
 
+static inline struct shadow_entry shadow_entry_none(unsigned slot)
+{
+    return (struct shadow_entry){shadow_no(slot), shadow_no(slot), 0, 0};
+}
+
 /* What the shadow knows of an entry beside its tags. */
 struct shadow_info {
     uint64_t page;      /* linear, or SHADOW_NO: the slot is empty */
+    uint64_t execute_tag;
     uint64_t ppn;
     uint8_t rights;     /* 1 << enum mmu_access, as the guest walk granted them */
     uint8_t page_shift; /* of the guest's page: 12, 21, 22 or 30 */

@@ -26,8 +26,8 @@ static unsigned slot_of(uint64_t linear)
 
 static void slot_clear(struct shadow_view *view, unsigned slot)
 {
-    view->entries[slot] = (struct shadow_entry){SHADOW_NO, SHADOW_NO, SHADOW_NO, 0};
-    view->info[slot].page = SHADOW_NO;
+    view->entries[slot] = shadow_entry_none(slot);
+    view->info[slot].page = view->info[slot].execute_tag = SHADOW_NO;
 }
 
 static void view_forget_large(struct shadow_view *view)
@@ -174,14 +174,16 @@ static void shadow_fill(struct mmu *mmu, struct shadow_view *view, uint64_t line
         view->large_high = high > view->large_high ? high : view->large_high;
     }
 
-    *entry = (struct shadow_entry){SHADOW_NO, SHADOW_NO, SHADOW_NO, 0};
+    *entry = shadow_entry_none(slot);
+    info->execute_tag = SHADOW_NO;
     if (!readable || (mmu->page_is_watched && mmu->page_is_watched(mmu->opaque, GVA(page))))
         return; /* INV-2, INV-3 */
     entry->addend = (uintptr_t)readable - page;
+    entry->page = (uintptr_t)readable;
     if (found->readable)
         entry->read_tag = page;
     if (found->executable)
-        entry->execute_tag = page;
+        info->execute_tag = page;
     if (index == PHYSMEM_NOT_RAM)
         return;
     seen_set(mmu->seen, index);
@@ -389,7 +391,7 @@ void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
 
 static void slot_protect(struct shadow_view *view, unsigned slot)
 {
-    view->entries[slot].write_tag = SHADOW_NO;
+    view->entries[slot].write_tag = shadow_no(slot);
 }
 
 void mmu_protect_code(struct mmu *mmu, ppn_t ppn)

@@ -385,12 +385,13 @@ static const char *check_entry(struct rig *rig, enum shadow_view_id view, unsign
 {
     struct mmu *mmu = &rig->cpu->mmu;
     const struct shadow_entry *entry = &mmu->space->views[view]->entries[slot];
-    const uint64_t tags[] = {entry->read_tag, entry->write_tag, entry->execute_tag};
+    const uint64_t tags[] = {entry->read_tag, entry->write_tag,
+                             mmu->space->views[view]->info[slot].execute_tag};
     struct translation found;
     uint32_t error;
     for (unsigned access = ACCESS_READ; access <= ACCESS_EXECUTE; access++) {
         uint64_t page = tags[access];
-        if (page == SHADOW_NO)
+        if (page & SHADOW_NO)
             continue;
         uint64_t ppn = mmu->space->views[view]->info[slot].ppn;
         if (page & PAGE_OFFSET_MASK || (page >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)) != slot)

@@ -166,7 +166,7 @@ void monitor_info_tlb(struct monitor_call *call)
                 fprintf(call->out, "MPN %08" PRIx32 "  ", mpn.v);
             fprintf(call->out, "%c%c%c%s\n", entry->read_tag == info->page ? 'r' : '-',
                     entry->write_tag == info->page ? 'w' : '-',
-                    entry->execute_tag == info->page ? 'x' : '-', info->global ? "  global" : "");
+                    info->execute_tag == info->page ? 'x' : '-', info->global ? "  global" : "");
         }
     }
 }
