@@ -1,5 +1,5 @@
 #include "translate/trace_file.h"
-#include "cpu/cpu.h"
+#include "cpu/decode.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@ enum {
     PACK_LEVEL = 4,
     POLICIES = INTERP + 1,
 };
+_Static_assert((int)POLICIES <= TRACE_POLICIES_MAX, "the file's readers know so many policies");
 
 static const char *const policy_names[POLICIES] = {
     [NEVER] = "never", [IDENTICAL] = "identical", [MEMORY] = "memory", [BRANCH] = "branch",
@@ -155,6 +156,11 @@ static void put_name(struct trace_writer *writer, enum trace_name_kind kind, uns
     writer->names.size += 4 + length;
 }
 
+static uint16_t tail_offset(const struct trace_block *block)
+{
+    return block->tail_offset ? block->tail_offset : block->host_bytes;
+}
+
 static void put_block_head(uint8_t *at, const struct trace_block *block)
 {
     static const uint8_t code_bits[] = {[CODE_16] = 16, [CODE_32] = 32, [CODE_64] = 64};
@@ -167,7 +173,7 @@ static void put_block_head(uint8_t *at, const struct trace_block *block)
     store_le32(at + 40, block->cache_offset);
     store_le16(at + 44, block->guest_bytes);
     store_le16(at + 46, block->host_bytes);
-    store_le16(at + 48, block->tail_offset);
+    store_le16(at + 48, tail_offset(block));
     store_le16(at + 50, block->insn_count);
     at[52] = code_bits[block->mode & MODE_CODE];
     at[53] = (uint8_t)((block->mode & MODE_PROTECTED ? TRACE_FLAG_PROTECTED : 0) |
@@ -186,11 +192,15 @@ static void put_insn(uint8_t *at, const struct trace_insn *insn)
     at[9] = 0;
 }
 
-static void check_insn(const struct trace_block *block, const struct trace_insn *insn)
+static void check_insn(const struct trace_block *block, unsigned index)
 {
+    const struct trace_insn *insn = &block->insns[index];
+
     BUG_ON(insn->row >= OPCODE_COUNT || insn->policy >= POLICIES || insn->mark >= TRACE_MARKS);
+    BUG_ON(!insn->guest_length || insn->guest_length > INSN_LENGTH_MAX);
     BUG_ON(insn->guest_offset + insn->guest_length > block->guest_bytes);
-    BUG_ON(insn->host_offset > block->host_bytes);
+    BUG_ON(insn->host_offset > tail_offset(block));
+    BUG_ON(index && insn->host_offset < insn[-1].host_offset);
 }
 
 void trace_block_translated(struct trace_writer *writer, const struct trace_block *block)
@@ -211,7 +221,7 @@ void trace_block_translated(struct trace_writer *writer, const struct trace_bloc
     at += TRACE_BLOCK_HEAD;
     for (unsigned i = 0; i < block->insn_count; i++) {
         const struct trace_insn *insn = &block->insns[i];
-        check_insn(block, insn);
+        check_insn(block, i);
         put_name(writer, TRACE_NAME_ROW, insn->row, &writer->named_row[insn->row],
                  opcode_rows[insn->row].id);
         put_name(writer, TRACE_NAME_POLICY, insn->policy, &writer->named_policy[insn->policy],

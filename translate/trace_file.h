@@ -34,14 +34,15 @@
  *          40   4  place of the host code in the code cache; FFFFFFFFh: not known
  *          44   2  guest bytes, above 0
  *          46   2  host bytes
- *          48   2  where in the host bytes begins what belongs to no single instruction
+ *          48   2  where in the host bytes the tail begins: what belongs to no single instruction
  *          50   2  instructions, above 0
  *          52   1  16, 32 or 64: size of the code
  *          53   1  bit 0: protected mode, bit 1: virtual-8086 mode
  *          54   2  0
  *          56      for each instruction:
  *                     0 2 row    2 2 place in the guest bytes    4 2 place in the host bytes
- *                     6 1 length    7 1 enum trace_mark    8 1 policy    9 1 0
+ *                     6 1 length, 1 to 15    7 1 enum trace_mark    8 1 policy, below 16    9 1 0
+ *                  places in the host bytes ascend and do not exceed the tail's
  *                  the guest bytes, the host bytes
  *
  *   CNTS           varints: id, executions so far; the last of an id counts
@@ -73,6 +74,7 @@ enum {
     TRACE_BLOCK_HEAD = 56,
     TRACE_INSN_BYTES = 10,
     TRACE_VARINT_MAX = 10,
+    TRACE_POLICIES_MAX = 16,
 };
 
 enum trace_name_kind { TRACE_NAME_ROW, TRACE_NAME_POLICY, TRACE_NAME_KINDS };
@@ -90,7 +92,7 @@ enum trace_mark {
 struct trace_insn {
     uint16_t row;          /* enum opcode */
     uint16_t guest_offset; /* from the block's first guest byte */
-    uint16_t host_offset;  /* from its first host byte */
+    uint16_t host_offset;  /* from its first host byte; not below that of the instruction before */
     uint8_t guest_length;
     uint8_t mark;   /* enum trace_mark */
     uint8_t policy; /* enum translate_policy, of the form that the instruction has */
@@ -102,7 +104,7 @@ struct trace_block {
     uint32_t mode;         /* MODE_… */
     uint32_t cache_offset; /* of the host code from trace_code_cache()'s address */
     uint16_t guest_bytes, host_bytes;
-    uint16_t tail_offset; /* where the exits and slow paths begin; host_bytes when there are none */
+    uint16_t tail_offset; /* where the exits and slow paths begin; 0: there are none */
     uint16_t insn_count;
     const uint8_t *guest, *host;
     const struct trace_insn *insns; /* in the guest's order */

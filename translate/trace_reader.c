@@ -1,5 +1,5 @@
 #include "translate/trace_reader.h"
-#include "cpu/cpu.h"
+#include "cpu/decode.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -130,14 +130,18 @@ static bool read_names(struct reader *reader, struct cursor *cursor)
 static bool check_insns(struct reader *reader, const struct traced_block *block)
 {
     const struct trace *trace = reader->trace;
+    unsigned before = 0;
 
     for (unsigned i = 0; i < block->insn_count; i++) {
         struct trace_insn insn = traced_insn(block, i);
-        if (insn.guest_offset + insn.guest_length > block->guest_bytes || !insn.guest_length ||
-            insn.host_offset > block->host_bytes)
+        if (!insn.guest_length || insn.guest_length > INSN_LENGTH_MAX ||
+            insn.guest_offset + insn.guest_length > block->guest_bytes)
             return stop(reader, "an instruction lies outside its block");
-        if (insn.mark >= TRACE_MARKS)
-            return stop(reader, "an instruction with an unknown mark");
+        if (insn.host_offset < before || insn.host_offset > block->tail_offset)
+            return stop(reader, "the host code of an instruction is out of place");
+        before = insn.host_offset;
+        if (insn.mark >= TRACE_MARKS || insn.policy >= TRACE_POLICIES_MAX)
+            return stop(reader, "an instruction with an unknown mark or policy");
         if (!trace->names[TRACE_NAME_ROW][insn.row] ||
             !trace->names[TRACE_NAME_POLICY][insn.policy])
             return stop(reader, "an instruction without a name");

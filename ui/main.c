@@ -10,6 +10,7 @@
 #include "ui/options.h"
 #include "ui/session.h"
 #include "ui/terminal.h"
+#include "ui/trace_command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,6 +197,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "conform"))
         return conform_main(argc - 1, argv + 1, stdout, stderr);
+    if (argc > 1 && !strcmp(argv[1], "trace"))
+        return trace_main(argc - 1, argv + 1, stdout, stderr);
     int result = options_parse(&options, argc, argv, &action, &error);
     if (!result && action == OPTIONS_RUN)
         result = options_check(&options, &error);

@@ -1,0 +1,33 @@
+/* A block trace as text: what `ring3 trace` prints. */
+#ifndef TRANSLATE_TRACE_REPORT_H
+#define TRANSLATE_TRACE_REPORT_H
+
+#include "translate/trace_reader.h"
+
+#include <stdio.h>
+
+/* How much there is of what. */
+void trace_report_summary(const struct trace *trace, FILE *out);
+/* One line a block, in the order of translation. */
+void trace_report_list(const struct trace *trace, FILE *out);
+/* One execution, as a line. */
+void trace_report_execution(const struct traced_block *block, FILE *out);
+/* Instructions per policy, in the code and as executed, and the most executed rows of each. */
+int trace_report_policies(const struct trace *trace, FILE *out, struct error *error);
+/* The `count` most executed blocks, guest and host code side by side. */
+int trace_report_top(const struct trace *trace, FILE *out, size_t count, struct error *error);
+/* One block, guest and host code side by side. */
+int trace_report_block(const struct trace *trace, FILE *out, const struct traced_block *block,
+                       struct error *error);
+
+/* Saturating, for sums of numbers that a file gave. */
+static inline uint64_t trace_add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* Of one block, and of all. */
+uint64_t trace_executions(const struct trace *trace);
+const char *trace_mode_name(const struct traced_block *block);
+
+#endif
