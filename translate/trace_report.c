@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ROWS = 1 << 16, ROWS_SHOWN = 8, MODES = 9 };
+enum { ROWS = 1 << 16, ROWS_SHOWN = 8, MODES = 7 };
 
 struct tally {
     uint64_t sites, executed;
@@ -24,16 +24,16 @@ static double percent(uint64_t part, uint64_t whole)
 
 /* --- modes */
 
+static const char *const mode_names[MODES] = {
+    "real 16-bit", "real 32-bit", "prot 16-bit", "prot 32-bit",
+    "V86 16-bit",  "V86 32-bit",  "64-bit",
+};
+
 static unsigned mode_number(const struct traced_block *block)
 {
     unsigned kind = block->flags & TRACE_FLAG_V86 ? 2 : block->flags & TRACE_FLAG_PROTECTED ? 1 : 0;
-    return 3 * kind + block->code_size;
+    return block->code_size == CODE_64 ? MODES - 1 : 2 * kind + block->code_size;
 }
-
-static const char *const mode_names[MODES] = {
-    "real 16-bit", "real 32-bit", "64-bit",     "prot 16-bit", "prot 32-bit",
-    "64-bit",      "V86 16-bit",  "V86 32-bit", "64-bit",
-};
 
 const char *trace_mode_name(const struct traced_block *block)
 {
@@ -153,8 +153,6 @@ static void print_policy_rows(const struct trace *trace, FILE *out, unsigned pol
             whole.executed = trace_add(whole.executed, tallies[row].executed);
             rows[count++] = (struct policy_row){row, tallies[row]};
         }
-    if (!count)
-        return;
     qsort(rows, count, sizeof *rows, by_executed);
     fprintf(out, "\n%s: %u row%s\n", trace->names[TRACE_NAME_POLICY][policy], count,
             count == 1 ? "" : "s");
@@ -190,7 +188,8 @@ int trace_report_policies(const struct trace *trace, FILE *out, struct error *er
         fprintf(out, "  %-16s %12s %6s %20s\n", "policy", "instructions", "", "executed");
         print_tallies(out, names, policies, TRACE_POLICIES_MAX);
         for (unsigned policy = 0; policy < TRACE_POLICIES_MAX; policy++)
-            print_policy_rows(trace, out, policy, tallies + (size_t)policy * ROWS, rows);
+            if (policies[policy].sites)
+                print_policy_rows(trace, out, policy, tallies + (size_t)policy * ROWS, rows);
     } else {
         result = error_set(error, ENOMEM, "%s: no memory left to count", trace->path);
     }
