@@ -198,10 +198,10 @@ struct cpu_engine {
  * interpreter: while that runs, flags_kind is 0 and vectors_live false. */
 struct cpu_native {
     uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
-    uint32_t flags_kind; /* where the arithmetic flags are: enum native_flags; 0: in `lazy` */
-    uint8_t vectors_live; /* xmm[] is in the host's registers */
-    uint64_t flags_a, flags_b;
+    uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
+    uint64_t flags_a, flags_b, flags_step;
     uint64_t scratch[2];
+    uint8_t vectors_live; /* xmm[] is in the host's registers */
     uint64_t entered; /* into translated code, since power-on */
 };
 
@@ -290,7 +290,7 @@ struct cpu {
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
 
     struct {
-        uint64_t blocks_decoded, blocks_killed, jump_misses, exceptions[32], interrupts;
+        uint64_t blocks_decoded, blocks_killed, blocks_patched, jump_misses, exceptions[32], interrupts;
         uint64_t slow_loads, slow_stores, mmio, code_writes;
     } count;
 };

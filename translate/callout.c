@@ -1,0 +1,34 @@
+/* One instruction by the interpreter, in the middle of translated code. */
+#include "translate/flags.h"
+#include "translate/translated.h"
+
+/* The block was counted whole when it was entered; `done` of its instructions were. */
+static void uncount(struct cpu *cpu, const struct block *block, unsigned done)
+{
+    if (translator_of(cpu)->options.count)
+        cpu->instructions -= block->count - done;
+}
+
+int translate_interp(struct cpu *cpu, void *executable)
+{
+    struct translator *translator = translator_of(cpu);
+    struct site *site = code_writable(&translator->cache, executable);
+    struct block *block = site->from->block;
+    const uint64_t start = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
+    translator->count.interp++;
+    native_flags_settle(cpu);
+    cpu->block = block;
+    cpu->block_rip = start;
+    int result = site->insn.exec(cpu, &site->insn);
+    if (result == EXEC_NEXT)
+        cpu->rip = insn_next_rip(cpu, &site->insn);
+    if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {
+        if (likely(!block->dead && cpu->mode == block->mode))
+            return 0;
+        uncount(cpu, block, site->index + 1u);
+        return EXEC_LEAVE;
+    }
+    const bool again = cpu->rip == insn_rip(cpu, &site->insn); /* a fault, or a REP that was left */
+    uncount(cpu, block, site->index + !again);
+    return result;
+}

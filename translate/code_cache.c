@@ -1,0 +1,79 @@
+#include "translate/code_cache.h"
+
+#include "base/bits.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { DATA_ALIGN = 16 };
+
+static void enter_region(struct code_cache *cache, unsigned region)
+{
+    cache->region = region;
+    cache->low = cache->writable + CODE_STUBS_BYTES + region * cache->region_bytes;
+    cache->high = cache->low + cache->region_bytes;
+}
+
+int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error)
+{
+    memset(cache, 0, sizeof *cache);
+    cache->region_bytes = (bytes - CODE_STUBS_BYTES) / CODE_REGIONS & ~(size_t)4095;
+    cache->bytes = CODE_STUBS_BYTES + cache->region_bytes * CODE_REGIONS;
+    int fd = memfd_create("ring3-code", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)cache->bytes) < 0) {
+        int reason = errno;
+        if (fd >= 0)
+            close(fd);
+        return error_set(error, reason, "code cache: no memory for %zu MiB; use -accel interp",
+                         cache->bytes >> 20);
+    }
+    void *writable = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *code = mmap(NULL, cache->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    int reason = errno;
+    close(fd);
+    if (writable == MAP_FAILED || code == MAP_FAILED) {
+        if (writable != MAP_FAILED)
+            munmap(writable, cache->bytes);
+        if (code != MAP_FAILED)
+            munmap(code, cache->bytes);
+        return error_set(error, reason,
+                         "code cache: this host refuses executable memory; use -accel interp");
+    }
+    cache->writable = writable;
+    cache->to_code = (uint8_t *)code - (uint8_t *)writable;
+    cache->stubs = cache->writable;
+    cache->stubs_end = cache->writable + CODE_STUBS_BYTES;
+    enter_region(cache, 0);
+    return 0;
+}
+
+void code_cache_free(struct code_cache *cache)
+{
+    if (!cache->writable)
+        return;
+    munmap(cache->writable + cache->to_code, cache->bytes);
+    munmap(cache->writable, cache->bytes);
+    memset(cache, 0, sizeof *cache);
+}
+
+void *code_cache_data(struct code_cache *cache, size_t bytes)
+{
+    size_t rounded = (bytes + DATA_ALIGN - 1) & ~(size_t)(DATA_ALIGN - 1);
+    if ((size_t)(cache->high - cache->low) < rounded)
+        return NULL;
+    cache->high -= rounded;
+    return memset(cache->high, 0, rounded);
+}
+
+void code_cache_commit(struct code_cache *cache, uint8_t *end)
+{
+    uintptr_t aligned = ((uintptr_t)end + DATA_ALIGN - 1) & ~(uintptr_t)(DATA_ALIGN - 1);
+    cache->low = (uint8_t *)aligned < cache->high ? (uint8_t *)aligned : cache->high;
+}
+
+void code_cache_advance(struct code_cache *cache)
+{
+    enter_region(cache, code_cache_next(cache));
+}

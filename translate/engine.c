@@ -1,0 +1,204 @@
+#include "translate/engine.h"
+
+#include "translate/flags.h"
+#include "translate/translated.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { THRESHOLD_DEFAULT = 4, CACHE_BYTES_MIN = 1 << 20 };
+
+/* --- entering translated code, and what follows when it is left */
+
+/* On with an instruction of the block, in the interpreter. */
+static int interpret_from(struct cpu *cpu, const struct block *block, unsigned index)
+{
+    const struct insn *insn = &block->insns[index];
+    exec_fn *first = index ? insn->exec : block->head;
+#ifdef RING3_THREADED
+    return first(cpu, insn);
+#else
+    int result = first(cpu, insn);
+    while (result == EXEC_NEXT) {
+        insn++;
+        result = insn->exec(cpu, insn);
+    }
+    return result;
+#endif
+}
+
+static struct translated *translated_at_rip(struct cpu *cpu)
+{
+    uint64_t linear = cpu->code_base + cpu->rip;
+    const struct jump_entry *entry = block_jump_entry(cpu, linear);
+    if (entry->linear != linear || entry->context != cpu->fetch_context || entry->block->dead)
+        return NULL;
+    return entry->block->translation;
+}
+
+static int take_exit(struct cpu *cpu, struct translator *translator, struct exit *exit)
+{
+    struct block *block = exit->from->block;
+    cpu->block = block;
+    cpu->block_rip = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
+    translator->count.exits++;
+    switch (exit->kind) {
+    case EXIT_POLL:
+        cpu->rip = cpu->block_rip & cpu->ip_mask;
+        return EXEC_LEAVE;
+    case EXIT_LINK: {
+        uint64_t target = (cpu->native.code_page + (uint64_t)(int64_t)exit->target) & cpu->ip_mask;
+        if (unlikely(exit->taken && !branch_is_legal(cpu, target)))
+            return interpret_from(cpu, block, exit->insn);
+        cpu->rip = target;
+        struct translated *to = translated_at_rip(cpu);
+        if (to)
+            link_exit(translator, cpu, exit, to);
+        return BLOCK_GO(cpu);
+    }
+    default:
+        return interpret_from(cpu, block, exit->insn);
+    }
+}
+
+static int exec_translated(struct cpu *cpu, const struct insn *insn)
+{
+    struct translator *translator = translator_of(cpu);
+    struct block *block = (struct block *)((char *)insn - offsetof(struct block, insns));
+    const struct translated *translation = block->translation;
+    if (translator->options.count)
+        cpu->instructions -= block->count; /* the code counts itself */
+    cpu->native.code_page = cpu->block_rip - (block->gpa & PAGE_OFFSET_MASK);
+    cpu->native.entered++;
+    uint64_t how = translator->enter(cpu, translation->entry);
+    if (cpu->native.flags_kind)
+        native_flags_settle(cpu);
+    if (how >= EXEC_CODES)
+        return take_exit(cpu, translator, code_writable(&translator->cache, (void *)how));
+    return how == EXEC_GO ? BLOCK_GO(cpu) : (int)how;
+}
+
+/* --- the life of a translation */
+
+static int exec_counted(struct cpu *cpu, const struct insn *insn);
+
+/* The block is interpreted, and counted, from now on. */
+static void block_interpret(struct translator *translator, struct block *block)
+{
+    block->translation = NULL;
+    block->code = translator->stub_cold;
+    block->executions = 0;
+    if (!block->dead)
+        block->insns[0].exec = exec_counted;
+}
+
+static void translation_drop(struct translator *translator, struct translated *translation)
+{
+    if (translation->dead)
+        return;
+    translation->dead = true;
+    link_drop(translator, translation);
+    block_interpret(translator, translation->block);
+}
+
+static void region_empty(struct translator *translator, unsigned region)
+{
+    for (struct translated *translation = translator->regions[region]; translation;
+         translation = translation->region_next)
+        translation_drop(translator, translation);
+    if (translator->regions[region])
+        translator->cache.count.evictions++;
+    translator->regions[region] = NULL;
+}
+
+static struct translated *translate(struct translator *translator, struct cpu *cpu,
+                                     struct block *block)
+{
+    struct translated *translation = translate_block(translator, cpu, block);
+    if (!translation) {
+        region_empty(translator, code_cache_next(&translator->cache));
+        code_cache_advance(&translator->cache);
+        translation = translate_block(translator, cpu, block);
+        if (!translation)
+            return NULL; /* too long for an empty region */
+    }
+    translation->region_next = translator->regions[translator->cache.region];
+    translator->regions[translator->cache.region] = translation;
+    return translation;
+}
+
+/* The first handler of a block that is not translated yet. */
+static int exec_counted(struct cpu *cpu, const struct insn *insn)
+{
+    struct translator *translator = translator_of(cpu);
+    struct block *block = (struct block *)((char *)insn - offsetof(struct block, insns));
+    if (++block->executions < translator->options.threshold)
+        return block->head(cpu, insn);
+    struct translated *translation = NULL;
+    if (!translator->options.limit || translator->count.translated < translator->options.limit)
+        translation = translate(translator, cpu, block);
+    if (!translation) {
+        block->insns[0].exec = block->head;
+        return block->head(cpu, insn);
+    }
+    block->translation = translation;
+    block->code = translation->code;
+    block->insns[0].exec = exec_translated;
+    return exec_translated(cpu, insn);
+}
+
+static void block_decoded(struct cpu *cpu, struct block *block)
+{
+    block->head = block->insns[0].exec;
+    block_interpret(translator_of(cpu), block);
+}
+
+static void block_killed(struct cpu *cpu, struct block *block)
+{
+    struct translator *translator = translator_of(cpu);
+    if (block->translation)
+        translation_drop(translator, block->translation);
+    block->code = translator->stub_cold;
+}
+
+static const struct cpu_engine engine = {
+    .block_decoded = block_decoded,
+    .block_killed = block_killed,
+};
+
+/* --- attaching */
+
+int translator_attach(struct cpu *cpu, const struct translate_options *options,
+                      struct error *error)
+{
+    struct translator *translator = calloc(1, sizeof *translator);
+    if (!translator)
+        return error_set(error, ENOMEM, "translator: out of host memory; free some");
+    translator->options = *options;
+    if (!translator->options.threshold)
+        translator->options.threshold = THRESHOLD_DEFAULT;
+    size_t bytes = options->cache_bytes ? options->cache_bytes
+                                        : (size_t)CODE_CACHE_DEFAULT_MIB << 20;
+    int result = code_cache_init(&translator->cache, bytes, error);
+    if (result < 0) {
+        free(translator);
+        return result;
+    }
+    stubs_emit(translator);
+    block_kill_all(cpu); /* blocks that were decoded without the engine */
+    cpu->engine_state = translator;
+    cpu->engine = &engine;
+    return 0;
+}
+
+void translator_detach(struct cpu *cpu)
+{
+    struct translator *translator = translator_of(cpu);
+    if (!translator)
+        return;
+    block_kill_all(cpu);
+    cpu->engine = NULL;
+    cpu->engine_state = NULL;
+    code_cache_free(&translator->cache);
+    free(translator);
+}

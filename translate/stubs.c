@@ -1,0 +1,177 @@
+/* The few pieces of code that every translation shares: in, out, and calls of C.
+ *
+ * In translated code rsp is a multiple of 16.  The stubs that are called keep every register that is
+ * not their result.
+ */
+#include "translate/translating.h"
+
+static const uint8_t saved[] = {RBX, RBP, R12, R13, R14, R15}; /* by the callee, System V ABI */
+
+static void emit_push(struct emitter *e, unsigned reg)
+{
+    emit_opcode_reg(e, HOST_OP(MAP_1, 0x50, 0, SIZE_32), reg);
+}
+
+static void emit_pop(struct emitter *e, unsigned reg)
+{
+    emit_opcode_reg(e, HOST_OP(MAP_1, 0x58, 0, SIZE_32), reg);
+}
+
+static void emit_ret(struct emitter *e)
+{
+    emit_byte(e, 0xc3);
+}
+
+static void registers_out(struct emitter *e)
+{
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (host_home(reg) != HOST_NONE)
+            emit_store(e, SIZE_64, HOST_CPU, cpu_reg_at(reg), host_home(reg));
+}
+
+static void registers_in(struct emitter *e)
+{
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (host_home(reg) != HOST_NONE)
+            emit_load(e, SIZE_64, host_home(reg), HOST_CPU, cpu_reg_at(reg));
+}
+
+static void move_vectors(struct emitter *e, uint8_t opcode)
+{
+    for (unsigned i = 0; i < 16; i++)
+        emit_mem(e, HOST_OP(MAP_0F, opcode, 0, SIZE_32), i,
+                 AT(HOST_CPU, CPU_AT(xmm) + (int32_t)(i * sizeof(union vector))));
+}
+
+/* Vectors that live in the host's registers go to cpu->xmm.  Destroys EFLAGS. */
+static void vectors_out(struct emitter *e)
+{
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    uint8_t *none = emit_jump_if(e, COND_Z);
+    move_vectors(e, 0x29); /* movaps */
+    emit_jump_here(e, none);
+}
+
+/* calls a function of C; rsp must be a multiple of 16 */
+static void emit_call_c(struct emitter *e, uintptr_t function)
+{
+    emit_mov_imm(e, RAX, function);
+    emit_byte(e, 0xff);
+    emit_byte(e, 0xd0);
+}
+
+/* uint64_t enter(struct cpu *cpu, const void *code) */
+static void emit_enter(struct emitter *e)
+{
+    for (unsigned i = 0; i < sizeof saved; i++)
+        emit_push(e, saved[i]);
+    emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
+    emit_mov(e, SIZE_64, HOST_CPU, RDI);
+    emit_mov(e, SIZE_64, HOST_T1, RSI);
+    registers_in(e);
+    emit_reg(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, HOST_T1);
+}
+
+/* Back to the caller of `enter` with RAX; registers are out. */
+static void emit_leave(struct emitter *e)
+{
+    emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
+    for (unsigned i = sizeof saved; i-- > 0;)
+        emit_pop(e, saved[i]);
+    emit_ret(e);
+}
+
+static void vectors_out_for_good(struct emitter *e)
+{
+    vectors_out(e);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+}
+
+static void emit_exit(struct emitter *e)
+{
+    registers_out(e);
+    vectors_out_for_good(e);
+    emit_mov(e, SIZE_64, RAX, HOST_T0);
+    emit_leave(e);
+}
+
+static void emit_cold(struct emitter *e)
+{
+    registers_out(e);
+    vectors_out_for_good(e);
+    emit_mov_imm(e, RAX, EXEC_GO);
+    emit_leave(e);
+}
+
+static void emit_interp_stub(struct emitter *e)
+{
+    registers_out(e);
+    vectors_out(e);
+    emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
+    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_mov(e, SIZE_64, RSI, HOST_T0);
+    emit_call_c(e, (uintptr_t)translate_interp);
+    emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
+    emit_reg(e, HOST_OP(MAP_1, 0x85, 0, SIZE_32), RAX, RAX);
+    uint8_t *leaves = emit_jump_if(e, COND_NZ);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    uint8_t *none = emit_jump_if(e, COND_Z);
+    move_vectors(e, 0x28);
+    emit_jump_here(e, none);
+    registers_in(e);
+    emit_ret(e);
+    emit_jump_here(e, leaves);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8); /* the return address */
+    emit_leave(e);
+}
+
+/* Keeps every register, T0 too. */
+static void emit_image(struct emitter *e)
+{
+    registers_out(e);
+    vectors_out(e);
+    emit_push(e, HOST_T0);
+    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_call_c(e, (uintptr_t)native_flags_image);
+    emit_pop(e, HOST_T0);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    uint8_t *none = emit_jump_if(e, COND_Z);
+    move_vectors(e, 0x28);
+    emit_jump_here(e, none);
+    registers_in(e);
+    emit_ret(e);
+}
+
+static void emit_vectors(struct emitter *e)
+{
+    move_vectors(e, 0x28);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 1);
+    emit_ret(e);
+}
+
+static uint8_t *emit_stub(struct emitter *e, void (*stub)(struct emitter *e))
+{
+    while ((uintptr_t)e->at & 15)
+        emit_byte(e, 0xcc);
+    uint8_t *start = e->at + e->to_code;
+    stub(e);
+    return start;
+}
+
+void stubs_emit(struct translator *translator)
+{
+    const struct code_cache *cache = &translator->cache;
+    struct emitter e = {.start = cache->stubs,
+                        .at = cache->stubs,
+                        .end = cache->stubs_end,
+                        .to_code = cache->to_code};
+    uint8_t *enter = emit_stub(&e, emit_enter);
+    memcpy(&translator->enter, &enter, sizeof enter);
+    translator->stub_exit = emit_stub(&e, emit_exit);
+    translator->stub_cold = emit_stub(&e, emit_cold);
+    translator->stub_interp = emit_stub(&e, emit_interp_stub);
+    translator->stub_image = emit_stub(&e, emit_image);
+    translator->stub_vectors = emit_stub(&e, emit_vectors);
+    BUG_ON(e.full);
+}

@@ -1,0 +1,250 @@
+/* A decoded block becomes host code.
+ *
+ *      code:   cmp [cpu->attention], 0 ; jnz exit         (other blocks jump here)
+ *      entry:  …                                          (the interpreter enters here)
+ *              the instructions, each by its row's policy
+ *              jumps to other blocks, or to the exits
+ *      slow:   what is rare: the interpreter executes one instruction, and back
+ *      exits:  guards of links to other pages; the way to the run loop
+ */
+#include "translate/translating.h"
+
+enum { CODE_BYTES_MAX = 64 << 10 }; /* no block's code is longer */
+
+void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind)
+{
+    if (t->slow_count == SLOW_MAX) {
+        t->full = true;
+        return;
+    }
+    t->slow[t->slow_count++] = (struct slow_path){.jump = jump,
+                                                  .resume = t->e.at,
+                                                  .kind = (uint8_t)kind,
+                                                  .index = (uint8_t)t->index};
+}
+
+unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary)
+{
+    unsigned home = host_home(reg);
+    if (home != HOST_NONE)
+        return home;
+    emit_load(&t->e, SIZE_64, temporary, HOST_CPU, cpu_reg_at(reg));
+    return temporary;
+}
+
+void translate_written(struct translating *t, unsigned reg, unsigned host)
+{
+    if (host_home(reg) == HOST_NONE)
+        emit_store(&t->e, SIZE_64, HOST_CPU, cpu_reg_at(reg), host);
+}
+
+/* --- the interpreter's part */
+
+static struct site *new_site(struct translating *t, unsigned index)
+{
+    struct site *site = code_cache_data(&t->translator->cache, sizeof *site);
+    if (!site) {
+        t->full = true;
+        return NULL;
+    }
+    const struct insn *insn = &t->block->insns[index];
+    site->insn = *insn;
+    /* WHY: the block's own handler may be one for two instructions. */
+    site->insn.exec = opcode_exec[insn->row][insn->memory][insn->size];
+    site->stop = (struct insn){.exec = exec_stop,
+                               .offset = (uint16_t)(insn->offset + insn->length)};
+    site->from = t->translation;
+    site->index = (uint16_t)index;
+    return site;
+}
+
+static void emit_interp(struct translating *t, unsigned index)
+{
+    struct site *site = new_site(t, index);
+    if (!site)
+        return;
+    emit_rip(&t->e, OP_WIDE(0x8d), HOST_T0, code_executable(&t->translator->cache, site), 0);
+    emit_call_to(&t->e, t->translator->stub_interp);
+}
+
+void translate_by_interpreter(struct translating *t)
+{
+    flags_before_clobber(t);
+    emit_interp(t, t->index);
+    t->memory_flags = true;
+}
+
+void translate_leave_to_interpreter(struct translating *t)
+{
+    flags_note(t);
+    translate_exit_insn(t, emit_jump(&t->e), t->index);
+    t->ended = true;
+}
+
+/* --- slow paths */
+
+/* Brings the flags that the resumed code expects from memory to EFLAGS. */
+static void emit_flags_load(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    emit_call_to(e, t->translator->stub_image);
+    emit_mov(e, SIZE_64, HOST_T1, RAX);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX, AT(HOST_CPU, CPU_AT(native.flags_a)));
+    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f);
+    emit_byte(e, 0x9e); /* sahf */
+    emit_mov(e, SIZE_64, RAX, HOST_T1);
+}
+
+static void emit_back(struct translating *t, const uint8_t *resume)
+{
+    emit_jump_to(&t->e, resume + t->e.to_code);
+}
+
+/* All jumps of one instruction to one kind of rare case. */
+static void emit_slow_group(struct translating *t, unsigned first)
+{
+    const struct slow_path path = t->slow[first];
+    for (unsigned i = first; i < t->slow_count; i++)
+        if (t->slow[i].index == path.index && t->slow[i].kind == path.kind && t->slow[i].jump) {
+            emit_jump_here(&t->e, t->slow[i].jump);
+            t->slow[i].jump = NULL;
+        }
+    if (path.kind == SLOW_INTERP) {
+        emit_interp(t, path.index);
+        if (path.load_flags)
+            emit_flags_load(t);
+        emit_back(t, path.resume);
+    } else {
+        translate_exit_insn(t, emit_jump(&t->e), path.index);
+    }
+}
+
+static void emit_slow_paths(struct translating *t)
+{
+    for (unsigned i = 0; i < t->slow_count && !t->full; i++) {
+        struct slow_path *path = &t->slow[i];
+        if (!path->jump)
+            continue;
+        if (path->kind == SLOW_IMAGE) {
+            emit_jump_here(&t->e, path->jump);
+            emit_call_to(&t->e, t->translator->stub_image);
+            emit_back(t, path->resume);
+        } else {
+            emit_slow_group(t, i);
+        }
+    }
+}
+
+/* The instruction is done: its slow paths resume here, with the flags where they are now. */
+static void settle_slow_paths(struct translating *t, unsigned first)
+{
+    for (unsigned i = first; i < t->slow_count; i++)
+        if (t->slow[i].kind == SLOW_INTERP) {
+            t->slow[i].resume = t->e.at;
+            t->slow[i].load_flags = t->host_flags != 0;
+        }
+}
+
+/* --- the block */
+
+/* Did the decoder put another handler in the place of the row's? */
+static bool is_replaced(const struct translating *t)
+{
+    exec_fn *handler = t->index == 0 ? t->block->head : t->insn->exec;
+    return handler == exec_undefined || handler == exec_device_not_available ||
+           handler == exec_too_long;
+}
+
+static bool translate_by_policy(struct translating *t, unsigned policy)
+{
+    switch (policy) {
+    case IDENTICAL:
+    case MEMORY:
+        return translate_integer(t);
+    case STACK:
+        return translate_stack(t);
+    case BRANCH:
+        return translate_branch(t);
+    default:
+        return false;
+    }
+}
+
+static void translate_insn(struct translating *t)
+{
+    const struct insn *insn = t->insn;
+    const unsigned policy = insn->memory ? t->row->policy_memory : t->row->policy_register;
+    const unsigned slow = t->slow_count;
+    const bool replaced = is_replaced(t);
+    const bool copied = !replaced && translate_by_policy(t, policy);
+    t->marks[t->index] = policy == CALLOUT     ? MARK_CALLOUT
+                         : !copied             ? MARK_INTERPRETED
+                         : policy == IDENTICAL ? MARK_IDENTICAL
+                                               : MARK_REWRITTEN;
+    if (!copied) {
+        if (t->row->attributes & (A_END | A_BRANCH) || replaced)
+            translate_leave_to_interpreter(t);
+        else
+            translate_by_interpreter(t);
+    }
+    settle_slow_paths(t, slow);
+}
+
+static void translate_insns(struct translating *t)
+{
+    for (t->index = 0; t->index < t->block->count && !t->full; t->index++) {
+        t->insn = &t->block->insns[t->index];
+        t->row = &opcode_rows[t->insn->row];
+        t->host_offset[t->index] = (uint16_t)(t->e.at - t->e.start);
+        translate_insn(t);
+    }
+    t->host_offset[t->index] = (uint16_t)(t->e.at - t->e.start);
+    if (!t->ended)
+        translate_fall_through(t);
+}
+
+static void emit_count(struct translating *t)
+{
+    if (t->translator->options.count)
+        emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_CPU, CPU_AT(instructions), t->block->count);
+}
+
+struct translated *translate_block(struct translator *translator, struct cpu *cpu,
+                                    struct block *block)
+{
+    struct code_cache *cache = &translator->cache;
+    struct translated *translation = code_cache_data(cache, sizeof *translation);
+    if (!translation || (size_t)(cache->high - cache->low) < CODE_BYTES_MAX)
+        return NULL;
+    struct translating t = {
+        .translator = translator,
+        .block = block,
+        .translation = translation,
+        .e = {.start = cache->low,
+              .at = cache->low,
+              .end = cache->low + CODE_BYTES_MAX / 2,
+              .to_code = cache->to_code},
+        .code_64 = (block->mode & MODE_CODE) == CODE_64,
+        .memory_flags = true,
+    };
+    t.flat = t.code_64 || block->mode & MODE_FLAT;
+    translation->block = block;
+    translation->code = code_executable(cache, t.e.at);
+    flags_analyse(&t);
+    translate_poll(&t);
+    translation->entry = code_executable(cache, t.e.at);
+    emit_count(&t);
+    translate_insns(&t);
+    emit_slow_paths(&t);
+    translate_exits(&t);
+    if (t.full || t.e.full)
+        return NULL;
+    translation->bytes = (uint32_t)(t.e.at - t.e.start);
+    translation->exit_count = t.exit_count;
+    memcpy(translation->exits, t.exits, t.exit_count * sizeof *t.exits);
+    code_cache_commit(cache, t.e.at);
+    translator->count.translated++;
+    translator->count.bytes_guest += block->bytes;
+    translator->count.bytes_host += translation->bytes;
+    return translation;
+}

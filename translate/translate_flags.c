@@ -1,0 +1,177 @@
+/* Where the flags are, and the code that moves them: see translate/flags.h. */
+#include "translate/translating.h"
+
+/* --- what a row does with the flags */
+
+static bool is_counted_shift(const struct insn *insn)
+{
+    switch (insn->row) {
+    case OP_SHL_EbIb: case OP_SHL_EvIb: case OP_SHL_6_EbIb: case OP_SHL_6_EvIb:
+    case OP_SHR_EbIb: case OP_SHR_EvIb: case OP_SAR_EbIb: case OP_SAR_EvIb:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* INC and DEC leave CF alone; their flags are noted apart. */
+static bool is_step(const struct insn *insn)
+{
+    switch (insn->row) {
+    case OP_INC_Eb: case OP_INC_Ev: case OP_INC_Zv:
+    case OP_DEC_Eb: case OP_DEC_Ev: case OP_DEC_Zv:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static uint32_t overwritten(const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    return (row->flags_written | row->flags_undefined) & F_ARITH;
+}
+
+/* A shift by an immediate that is not 0 changes the flags in any case. */
+static bool always_shifts(const struct insn *insn)
+{
+    return is_counted_shift(insn) && insn->imm & (insn->size == SIZE_64 ? 63 : 31);
+}
+
+bool row_merges_flags(const struct insn *insn)
+{
+    uint32_t changed = overwritten(insn);
+    if (!changed || is_step(insn) || always_shifts(insn))
+        return false;
+    return changed != F_ARITH || (opcode_rows[insn->row].flags_read & F_ARITH) == F_ARITH;
+}
+
+static uint32_t flags_read(const struct insn *insn)
+{
+    if (row_merges_flags(insn))
+        return F_ARITH;
+    return always_shifts(insn) ? 0 : opcode_rows[insn->row].flags_read & F_ARITH;
+}
+
+static bool is_plain(unsigned policy)
+{
+    return policy == IDENTICAL;
+}
+
+/* Does translating it destroy EFLAGS, or may it fault or leave? */
+static bool is_observer(const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    return !is_plain(insn->memory ? row->policy_memory : row->policy_register);
+}
+
+static uint8_t facts_after(const struct block *block, unsigned from)
+{
+    uint8_t facts = 0;
+    for (unsigned i = from + 1; i < block->count; i++) {
+        const struct insn *insn = &block->insns[i];
+        if (is_observer(insn))
+            facts |= FACT_OBSERVED;
+        if (flags_read(insn) && facts & FACT_OBSERVED)
+            return facts | FACT_READ_LATER;
+        if (overwritten(insn) == F_ARITH && !flags_read(insn))
+            return facts;
+    }
+    return facts | FACT_OBSERVED;
+}
+
+void flags_analyse(struct translating *t)
+{
+    for (unsigned i = 0; i < t->block->count; i++)
+        t->facts[i] = overwritten(&t->block->insns[i]) ? facts_after(t->block, i) : 0;
+}
+
+/* --- moving them */
+
+static void note_image(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    emit_mov(e, SIZE_64, HOST_T1, RAX);
+    emit_byte(e, 0x9f); /* lahf */
+    emit_reg(e, HOST_OP(MAP_0F, 0x90 | COND_O, 0, SIZE_8), 0, RAX);
+    emit_store(e, SIZE_16, HOST_CPU, CPU_AT(native.flags_a), RAX);
+    emit_mov(e, SIZE_64, RAX, HOST_T1);
+    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    t->memory_flags = true;
+}
+
+void flags_note(struct translating *t)
+{
+    if (!t->memory_flags)
+        note_image(t);
+}
+
+void flags_before_clobber(struct translating *t)
+{
+    flags_note(t);
+    t->host_flags = 0;
+}
+
+void flags_need(struct translating *t, uint32_t mask)
+{
+    struct emitter *e = &t->e;
+    if (!(mask & ~t->host_flags))
+        return;
+    BUG_ON(!t->memory_flags);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
+    emit_mov(e, SIZE_64, HOST_T1, RAX);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX,
+             AT(HOST_CPU, CPU_AT(native.flags_a))); /* movzx */
+    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f); /* OF again */
+    emit_byte(e, 0x9e);                          /* sahf */
+    emit_mov(e, SIZE_64, RAX, HOST_T1);
+    t->host_flags = F_ARITH;
+}
+
+void flags_need_for_row(struct translating *t)
+{
+    flags_need(t, flags_read(t->insn));
+}
+
+void flags_produced(struct translating *t)
+{
+    if (!overwritten(t->insn))
+        return;
+    t->host_flags = F_ARITH;
+    t->memory_flags = false;
+    if (t->facts[t->index] & FACT_READ_LATER)
+        note_image(t);
+}
+
+bool flags_want_operands(const struct translating *t)
+{
+    return (t->facts[t->index] & (FACT_OBSERVED | FACT_READ_LATER)) == FACT_OBSERVED;
+}
+
+void flags_note_operands(struct translating *t, enum native_flags kind, unsigned a, unsigned b,
+                         int32_t immediate)
+{
+    struct emitter *e = &t->e;
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_a), a);
+    if (b != OPERAND_NONE)
+        emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_b), b);
+    else if (kind != FLAGS_LOGIC)
+        emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_b), immediate);
+    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind),
+                   (int32_t)(kind | t->insn->size << FLAGS_SIZE_SHIFT));
+    t->memory_flags = true;
+}
+
+void flags_note_step(struct translating *t, enum native_step step, unsigned result)
+{
+    struct emitter *e = &t->e;
+    uint32_t carry = t->host_flags & F_CF;
+    t->host_flags = (F_ARITH & ~F_CF) | carry;
+    if (carry && !t->memory_flags)
+        return; /* EFLAGS has them all */
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_step), result);
+    emit_store_imm(e, SIZE_32, HOST_CPU, CPU_AT(native.flags_kind) + 4,
+                   (int32_t)(step | t->insn->size << FLAGS_SIZE_SHIFT));
+    t->memory_flags = true;
+}

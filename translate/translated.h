@@ -1,0 +1,96 @@
+/* What belongs to translated code beside its bytes; all of it lies in the code cache's data, so it
+ * goes when its region is emptied. */
+#ifndef TRANSLATE_TRANSLATED_H
+#define TRANSLATE_TRANSLATED_H
+
+#include "cpu/block.h"
+#include "cpu/exec.h"
+#include "translate/code_cache.h"
+#include "translate/engine.h"
+
+struct translated;
+
+/* A place where a block is left: by a branch to a known target, to go on with an instruction in the
+ * interpreter, or since something wants attention. */
+enum exit_kind { EXIT_LINK, EXIT_INSN, EXIT_POLL };
+
+struct exit {
+    uint64_t code_page, context; /* for a link to another page: where and when it holds */
+    uint64_t next_page;          /* code_page there */
+    struct translated *from;    /* writable addresses, as all pointers here */
+    uint8_t *jump;               /* the 32-bit displacement that is patched */
+    const uint8_t *away;         /* executable: where it leads while there is no link */
+    struct translated *to;      /* linked to */
+    struct exit *next, **previous; /* of `to`'s incoming */
+    int32_t target;              /* offset from code_page */
+    uint16_t insn;               /* index in the block */
+    uint8_t kind;
+    bool same_page;
+    bool taken;                  /* by a branch: the target is checked first */
+};
+
+/* An instruction that the interpreter executes within translated code. */
+struct site {
+    struct insn insn, stop;
+    struct translated *from;
+    uint8_t *retry;     /* a 5-byte place that may become a jump to `slow` */
+    uint8_t *slow;
+    uint32_t misses;    /* how often the shadow did not answer */
+    uint16_t index;
+};
+
+enum { EXITS_MAX = 8 };
+
+struct translated {
+    struct block *block;
+    uint8_t *code;       /* executable: from another block, polls first */
+    uint8_t *entry;      /* executable: from the interpreter */
+    uint32_t bytes;
+    unsigned exit_count;
+    struct exit *exits[EXITS_MAX];
+    struct exit *incoming;
+    struct translated *region_next;
+    bool dead;
+};
+
+struct translator {
+    struct translate_options options;
+    struct code_cache cache;
+    struct translated *regions[CODE_REGIONS];
+    /* stubs, executable addresses */
+    uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or the address of an exit */
+    uint8_t *stub_exit;    /* T0: the exit */
+    uint8_t *stub_cold;    /* a block without translation was jumped to; rip is set */
+    uint8_t *stub_interp;  /* T0: the site; returns when the instruction is done */
+    uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
+    uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers */
+    struct {
+        uint64_t translated, bytes_guest, bytes_host, links, links_other, unlinks, adapted,
+            exits, interp;
+    } count;
+};
+
+enum { EXEC_CODES = 64 }; /* what `enter` gives below this is an EXEC_… */
+enum { EXEC_GO = EXEC_STOP + 1 }; /* rip is set: on with the block there, if it is known */
+
+static inline struct translator *translator_of(const struct cpu *cpu)
+{
+    return cpu->engine_state;
+}
+
+/* stubs.c */
+void stubs_emit(struct translator *translator);
+/* translate.c: NULL when the region is full. */
+struct translated *translate_block(struct translator *translator, struct cpu *cpu,
+                                    struct block *block);
+/* link.c */
+/* Links the exit, which the cpu has just left by, to the block that it leads to now. */
+void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
+               struct translated *to);
+/* Unlinks the translation from all others. */
+void link_drop(struct translator *translator, struct translated *translation);
+/* callout.c: called by stub_interp with the executable address of a site.  0: on with the code;
+ * otherwise an EXEC_… to leave with. */
+int translate_interp(struct cpu *cpu, void *site);
+
+#endif

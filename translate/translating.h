@@ -1,0 +1,134 @@
+/* A translation in the making: what the files that emit code share. */
+#ifndef TRANSLATE_TRANSLATING_H
+#define TRANSLATE_TRANSLATING_H
+
+#include "translate/emit.h"
+#include "translate/flags.h"
+#include "translate/translated.h"
+
+#include <stddef.h>
+
+/* How a guest instruction was treated, for listings and reports. */
+enum translate_mark { MARK_IDENTICAL, MARK_REWRITTEN, MARK_CALLOUT, MARK_INTERPRETED };
+
+/* What follows after an instruction's flags within the block. */
+enum {
+    FACT_OBSERVED = 1,    /* something may fault or leave before they are all overwritten */
+    FACT_READ_LATER = 2,  /* … and they are read after that */
+};
+
+/* Code for rare cases, put behind the block. */
+enum slow_kind {
+    SLOW_INTERP, /* the interpreter executes the instruction, then on at `resume` */
+    SLOW_INSN,   /* the block is left: the interpreter goes on with the instruction */
+    SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
+    SLOW_VECTORS,
+};
+struct slow_path {
+    uint8_t *jump;   /* leads there */
+    uint8_t *resume; /* writable address */
+    uint8_t kind;
+    uint8_t index; /* of the instruction */
+    bool load_flags; /* the resumed code expects them in EFLAGS */
+    uint8_t *retry;
+};
+
+enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX };
+
+struct translating {
+    struct translator *translator;
+    const struct block *block;
+    struct translated *translation;
+    struct emitter e;
+    const struct insn *insn;
+    const struct opcode_row *row;
+    unsigned index;
+    bool code_64, flat; /* 64-bit code; 64-bit code or flat 32-bit code */
+    bool vectors;       /* this block has brought cpu->xmm to the host's registers */
+    bool ended;         /* the last instruction has left the block */
+
+    /* the flags: which of them EFLAGS has, and whether memory has them all */
+    uint32_t host_flags;
+    bool memory_flags;
+    uint8_t facts[BLOCK_INSNS_MAX];
+
+    struct slow_path slow[SLOW_MAX];
+    unsigned slow_count;
+    struct exit *exits[EXITS_MAX];
+    unsigned exit_count;
+    bool full;
+
+    uint16_t host_offset[BLOCK_INSNS_MAX + 1];
+    uint8_t marks[BLOCK_INSNS_MAX];
+};
+
+#define CPU_AT(field) ((int32_t)offsetof(struct cpu, field))
+static inline int32_t cpu_reg_at(unsigned reg)
+{
+    return (int32_t)(offsetof(struct cpu, regs) + 8 * reg);
+}
+static inline int32_t cpu_segment_at(unsigned seg, size_t field)
+{
+    return (int32_t)(offsetof(struct cpu, segs) + seg * sizeof(struct segment) + field);
+}
+
+/* translate.c */
+void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind);
+/* The host register that has guest register `reg` for reading: its home, or `temporary`, loaded. */
+unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary);
+/* Puts `host`, where translate_read() said, back if the guest register lives in memory. */
+void translate_written(struct translating *t, unsigned reg, unsigned host);
+/* The instruction is executed by the interpreter; false: the block is left for it. */
+void translate_by_interpreter(struct translating *t);
+void translate_leave_to_interpreter(struct translating *t);
+
+/* translate_flags.c */
+void flags_analyse(struct translating *t);
+/* EFLAGS is about to be destroyed, or to be seen. */
+void flags_before_clobber(struct translating *t);
+/* As flags_before_clobber(), but EFLAGS stays. */
+void flags_note(struct translating *t);
+/* The flags `mask` are needed in EFLAGS; destroys T1. */
+void flags_need(struct translating *t, uint32_t mask);
+/* All of the row's flags are needed before it, if it merges them. */
+void flags_need_for_row(struct translating *t);
+/* The present instruction has left its flags in EFLAGS. */
+void flags_produced(struct translating *t);
+/* Is it worth noting its flags from its operands? */
+bool flags_want_operands(const struct translating *t);
+enum { OPERAND_NONE = 0xff };
+/* … they are a (and b, or an immediate if b is OPERAND_NONE), kind: FLAGS_CMP … */
+void flags_note_operands(struct translating *t, enum native_flags kind, unsigned a, unsigned b,
+                         int32_t immediate);
+void flags_note_step(struct translating *t, enum native_step step, unsigned result);
+bool row_merges_flags(const struct insn *insn);
+
+/* translate_memory.c: the one place that knows how a guest address becomes a host address */
+/* T0 = the linear address of the ModRM operand, its segment's limit checked.  Destroys T1, EFLAGS. */
+void memory_operand(struct translating *t, unsigned size, bool write);
+/* T0 = offset: adds the base of `seg`, checks its limit, and looks into the shadow: T0 = host address.
+ * Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS. */
+void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
+                    enum slow_kind slow);
+/* reg = the address expression of the ModRM operand, without segment; `width`: 32 or 64 */
+void memory_address(struct translating *t, unsigned to);
+
+/* by topic: true when the present instruction has been translated */
+bool translate_integer(struct translating *t);
+bool translate_stack(struct translating *t);
+bool translate_branch(struct translating *t);
+/* The block ends without a branch. */
+void translate_fall_through(struct translating *t);
+/* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */
+void stack_look_up(struct translating *t, int32_t offset, unsigned size, bool write,
+                   enum slow_kind slow);
+void stack_move(struct translating *t, int32_t by);
+
+/* translate_branch.c: the exits */
+void translate_poll(struct translating *t);
+/* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
+void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
+/* The code of all exits. */
+void translate_exits(struct translating *t);
+
+#endif
