@@ -73,7 +73,7 @@ static uint64_t tsc(void *machine, struct cpu *cpu)
 static void code_written(void *opaque, gpa_t gpa, unsigned length)
 {
     struct runner *runner = opaque;
-    block_kill_range(runner->cpu, gpa, length);
+    block_code_written(runner->cpu, gpa, length);
 }
 
 static void page_changed(void *opaque, ppn_t first, uint64_t count)

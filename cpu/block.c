@@ -1,7 +1,8 @@
 /* The cache of decoded blocks.  Invariants: cpu/block.h.
  *
- * A block is found by hash of its physical address and mode, and listed under the RAM page (or two)
- * that its bytes lie in, so that a write finds what it kills.  Code outside RAM shares one list.
+ * A block is found by hash of its physical address and mode, and listed in the RAM page (or two)
+ * that its bytes lie in, by the line of its first byte there, so that a write finds what it changes.
+ * Code outside RAM shares the lists of one page.
  */
 #include "cpu/block.h"
 #include "cpu/decode.h"
@@ -16,13 +17,22 @@ enum {
     BUCKETS_FIRST = 1 << 12,
     CACHE_BYTES_MAX = 96 << 20, /* decoded code beyond this: start afresh */
     DEAD_BYTES_MAX = 1 << 20,
+    LINE_BYTES = PHYSMEM_CODE_LINE,
+    LINES = PAGE_BYTES / LINE_BYTES,
+};
+
+/* The blocks with bytes in one page; there is none for a page without. */
+struct code_page {
+    struct block *lines[LINES];
+    unsigned count;   /* blocks in all lists */
+    unsigned longest; /* bytes of the longest so far: how far back a write must look */
 };
 
 struct block_cache {
     struct physmem *physmem;
     struct block **buckets;
     uint64_t bucket_count, block_count;
-    struct block **pages; /* by RAM page index; the last: all that is not RAM */
+    struct code_page **pages; /* by RAM page index; the last: all that is not RAM */
     uint64_t page_count;
     size_t bytes, dead_bytes;
     struct block *dead;
@@ -61,6 +71,8 @@ void block_cache_free(struct block_cache *cache)
             free(block);
         }
     dead_free(cache);
+    for (uint64_t page = 0; page < cache->page_count; page++)
+        free(cache->pages[page]);
     free(cache->buckets);
     free(cache->pages);
     free(cache);
@@ -77,17 +89,22 @@ static uint64_t bucket_of(const struct block_cache *cache, uint64_t gpa, uint32_
     return hash >> 20 & (cache->bucket_count - 1);
 }
 
-static struct block **page_list(struct block_cache *cache, uint64_t gpa)
+static struct code_page **page_slot(struct block_cache *cache, uint64_t gpa)
 {
     uint64_t index = physmem_ram_index(cache->physmem, gpa_ppn(GPA(gpa)));
     return &cache->pages[index == PHYSMEM_NOT_RAM ? cache->page_count - 1 : index];
 }
 
-/* The block's link in `list`, one of the two it may be in. */
-static struct block **page_next(struct block_cache *cache, struct block *block, struct block **list)
+static unsigned line_of(uint64_t gpa)
 {
-    bool second = block->second_gpa != NO_PAGE && page_list(cache, block->gpa) != list;
-    return &block->page_next[second];
+    return (unsigned)(gpa & PAGE_OFFSET_MASK) / LINE_BYTES;
+}
+
+/* The block's link in the list of `line`, one of the two it may be in: a block that crosses begins in
+ * its first page's last line and goes on in the second's first. */
+static struct block **line_next(struct block *block, unsigned line)
+{
+    return &block->line_next[line_of(block->gpa) != line];
 }
 
 static void buckets_grow(struct block_cache *cache)
@@ -109,17 +126,19 @@ static void buckets_grow(struct block_cache *cache)
     free(old);
 }
 
-static void list_add(struct block_cache *cache, struct block *block, uint64_t gpa, unsigned link)
+static void list_add(struct block_cache *cache, struct block *block, uint64_t gpa)
 {
-    struct block **list = page_list(cache, gpa);
-    block->page_next[link] = *list;
-    *list = block;
-}
-
-static bool spans_two_lists(struct block_cache *cache, const struct block *block)
-{
-    return block->second_gpa != NO_PAGE &&
-           page_list(cache, block->second_gpa) != page_list(cache, block->gpa);
+    struct code_page **slot = page_slot(cache, gpa);
+    if (!*slot)
+        *slot = calloc(1, sizeof **slot);
+    BUG_ON(!*slot);
+    struct code_page *page = *slot;
+    unsigned line = line_of(gpa);
+    *line_next(block, line) = page->lines[line];
+    page->lines[line] = block;
+    page->count++;
+    if (block->bytes > page->longest)
+        page->longest = block->bytes;
 }
 
 static void cache_add(struct cpu *cpu, struct block *block)
@@ -132,17 +151,23 @@ static void cache_add(struct cpu *cpu, struct block *block)
     *bucket = block;
     cache->block_count++;
     cache->bytes += block_bytes(block->count);
-    list_add(cache, block, block->gpa, 0);
-    if (spans_two_lists(cache, block))
-        list_add(cache, block, block->second_gpa, 1);
+    list_add(cache, block, block->gpa);
+    if (block->second_gpa != NO_PAGE)
+        list_add(cache, block, block->second_gpa);
 }
 
 static void list_remove(struct block_cache *cache, struct block *block, uint64_t gpa)
 {
-    struct block **list = page_list(cache, gpa), **link = list;
+    struct code_page **slot = page_slot(cache, gpa);
+    unsigned line = line_of(gpa);
+    struct block **link = &(*slot)->lines[line];
     while (*link != block)
-        link = page_next(cache, *link, list);
-    *link = *page_next(cache, block, list);
+        link = line_next(*link, line);
+    *link = *line_next(block, line);
+    if (--(*slot)->count)
+        return;
+    free(*slot);
+    *slot = NULL;
 }
 
 static void mark_code(struct cpu *cpu, const struct block *block)
@@ -203,7 +228,7 @@ static void block_kill(struct cpu *cpu, struct block *block)
         link = &(*link)->hash_next;
     *link = block->hash_next;
     list_remove(cache, block, block->gpa);
-    if (spans_two_lists(cache, block))
+    if (block->second_gpa != NO_PAGE)
         list_remove(cache, block, block->second_gpa);
     cache->block_count--;
     cache->bytes -= block_bytes(block->count);
@@ -230,37 +255,105 @@ static bool block_overlaps(const struct block *block, uint64_t gpa, unsigned len
            block->second_gpa < gpa + length;
 }
 
+/* --- what a change of bytes does to the blocks that hold them */
+
+/* Takes over a new immediate, if that is all that `bytes` have new to say.
+ * WHY: the instruction may be the one that is writing; then what it read at its start counts, so
+ * none that stores, or leads elsewhere, is changed. */
+static bool insn_patch(const struct cpu *cpu, struct insn *insn, uint32_t mode,
+                       const uint8_t *bytes)
+{
+    if (insn->memory || opcode_rows[insn->row].attributes & (A_STACK | A_END | A_BRANCH))
+        return false;
+    struct insn now;
+    if (decode(bytes, insn->length, mode, &cpu->model->features, &now) != DECODE_OK)
+        return false;
+    uint64_t imm = now.imm;
+    now.imm = insn->imm;
+    now.exec = insn->exec;
+    now.offset = insn->offset;
+    if (memcmp(&now, insn, sizeof now) != 0)
+        return false;
+    insn->imm = imm;
+    return true;
+}
+
+/* Brings the block's instructions in [gpa, gpa + length) up to date; false if the block must go. */
+static bool block_patch(struct cpu *cpu, struct block *block, uint64_t gpa, unsigned length)
+{
+    const uint8_t *page = physmem_page_read(cpu->mmu.physmem, gpa_ppn(GPA(gpa)));
+    if (!page || block->translation || block->second_gpa != NO_PAGE)
+        return false;
+    const uint8_t *bytes = page + (block->gpa & PAGE_OFFSET_MASK);
+    for (struct insn *insn = block->insns; insn < block->insns + block->count; insn++) {
+        uint64_t at = block->gpa + insn->offset;
+        if (at < gpa + length && gpa < at + insn->length &&
+            !insn_patch(cpu, insn, block->mode, bytes + insn->offset))
+            return false;
+    }
+    block->executions = 0; /* what is rewritten is not worth translating */
+    cpu->count.blocks_patched++;
+    return true;
+}
+
+/* Does it to the blocks that begin in `line`; true if one of them has bytes in the range's lines
+ * and lives on. */
+static bool line_changed(struct cpu *cpu, unsigned line, uint64_t gpa, unsigned length,
+                         bool may_patch)
+{
+    const struct code_page *page = *page_slot(cpu->blocks, gpa);
+    uint64_t lines_start = gpa & ~(uint64_t)(LINE_BYTES - 1);
+    uint64_t lines_end = (gpa + length + LINE_BYTES - 1) & ~(uint64_t)(LINE_BYTES - 1);
+    bool kept = false;
+    for (struct block *block = page ? page->lines[line] : NULL, *next; block; block = next) {
+        next = *line_next(block, line);
+        if (block_overlaps(block, gpa, length) &&
+            !(may_patch && block_patch(cpu, block, gpa, length)))
+            block_kill(cpu, block);
+        else
+            kept |= block_overlaps(block, lines_start, (unsigned)(lines_end - lines_start));
+    }
+    return kept;
+}
+
+static void range_changed(struct cpu *cpu, gpa_t gpa, unsigned length, bool may_patch)
+{
+    struct physmem *physmem = cpu->mmu.physmem;
+    struct code_page **slot = page_slot(cpu->blocks, gpa.v);
+    unsigned first = line_of(gpa.v), last = line_of(gpa.v + length - 1);
+    unsigned back = *slot ? ((*slot)->longest + LINE_BYTES - 1) / LINE_BYTES : 0;
+    bool kept = false;
+    for (unsigned line = first > back ? first - back : 0; *slot && line <= last; line++)
+        kept |= line_changed(cpu, line, gpa.v, length, may_patch);
+    if (!*slot)
+        physmem_unmark_code(physmem, ppn_gpa(gpa_ppn(gpa)), PAGE_BYTES);
+    else if (!kept)
+        physmem_unmark_code(physmem, gpa, length);
+}
+
+void block_code_written(struct cpu *cpu, gpa_t gpa, unsigned length)
+{
+    cpu->count.code_writes++;
+    range_changed(cpu, gpa, length, length <= INSN_LENGTH_MAX);
+}
+
 void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length)
 {
-    struct block_cache *cache = cpu->blocks;
-    struct block **list = page_list(cache, gpa.v);
-    bool killed = false;
-    for (struct block *block = *list, *next; block; block = next) {
-        next = *page_next(cache, block, list);
-        if (block_overlaps(block, gpa.v, length)) {
-            block_kill(cpu, block);
-            killed = true;
-        }
-    }
-    if (!killed)
-        return;
-    cpu->count.code_writes++;
-    physmem_clear_code(cpu->mmu.physmem, gpa_ppn(gpa));
-    for (struct block *block = *list; block; block = *page_next(cache, block, list))
-        mark_code(cpu, block);
+    range_changed(cpu, gpa, length, false);
 }
 
 void block_kill_all(struct cpu *cpu)
 {
     struct block_cache *cache = cpu->blocks;
-    for (uint64_t page = 0; page < cache->page_count; page++)
-        while (cache->pages[page]) {
-            struct block *block = cache->pages[page];
-            block_kill(cpu, block);
-            physmem_clear_code(cpu->mmu.physmem, gpa_ppn(GPA(block->gpa)));
-            if (block->second_gpa != NO_PAGE)
-                physmem_clear_code(cpu->mmu.physmem, gpa_ppn(GPA(block->second_gpa)));
-        }
+    for (uint64_t index = 0; index < cache->page_count; index++)
+        for (unsigned line = 0; line < LINES; line++)
+            while (cache->pages[index] && cache->pages[index]->lines[line]) {
+                struct block *block = cache->pages[index]->lines[line];
+                physmem_unmark_code(cache->physmem, GPA(block->gpa & PAGE_MASK), PAGE_BYTES);
+                if (block->second_gpa != NO_PAGE)
+                    physmem_unmark_code(cache->physmem, GPA(block->second_gpa), PAGE_BYTES);
+                block_kill(cpu, block);
+            }
 }
 
 void block_reap(struct cpu *cpu)

@@ -1,6 +1,7 @@
 /* Blocks of decoded instructions, cached by physical address and mode.
  *
- * INV-1: a block's bytes are marked in physmem as code; a write to any of them kills the block.
+ * INV-1: a block's bytes are marked in physmem as code; a write to any of them kills the block,
+ *        unless only immediates changed that its instructions can take over (and did).
  * INV-2: a killed block's instructions all have exec_stale as handler, so that whoever runs it
  *        leaves at its next instruction; its memory lives until no one can be inside it.
  * INV-3: a block lies in one page; an instruction that crosses into the next is a block of its own,
@@ -33,7 +34,7 @@ struct block {
     void *translation;   /* the engine's */
     void *code;          /* where translated code enters it: see translate/engine.h */
     struct block *hash_next;
-    struct block *page_next[2]; /* other blocks of the page (and of the second page) */
+    struct block *line_next[2]; /* other blocks of the line (and of the second page's) */
     struct block *dead_next;
     struct block_link links[2]; /* the branch not taken, taken */
     struct insn insns[];        /* count, then a sentinel: exec_continue */
@@ -44,6 +45,9 @@ void block_cache_free(struct block_cache *cache);
 /* The block at cs:rip in the present mode, decoded if need be; NULL when the fetch faults (then the
  * fault is pending). */
 struct block *block_find(struct cpu *cpu, uint64_t rip);
+/* [gpa, gpa + length), within one page, has been written: blocks that hold any of it are patched or
+ * killed. */
+void block_code_written(struct cpu *cpu, gpa_t gpa, unsigned length);
 /* Kills the blocks that hold any of [gpa, gpa + length), within one page. */
 void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length);
 /* Kills everything. */

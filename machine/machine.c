@@ -35,7 +35,7 @@ static void machine_code_written(void *opaque, gpa_t gpa, unsigned length)
 {
     struct machine *machine = opaque;
     for (unsigned i = 0; i < machine->vcpu_count; i++)
-        block_kill_range(machine->vcpus[i].cpu, gpa, length);
+        block_code_written(machine->vcpus[i].cpu, gpa, length);
 }
 
 static void machine_page_changed(void *opaque, ppn_t first, uint64_t count)

@@ -6,7 +6,6 @@
 enum { LOW_PAGES = 256 }; /* the first MiB, where PAM and SMRAM rule page by page */
 
 #define RAM_BELOW_4G_MAX UINT64_C(0xc0000000)
-#define CODE_GRAIN_SHIFT 6 /* one bit of `code` stands for 64 bytes */
 
 int physmem_init(struct physmem *physmem, struct frames *frames, struct bus *bus,
                  uint64_t ram_bytes, struct error *error)
@@ -129,8 +128,8 @@ mpn_t physmem_mpn(const struct physmem *physmem, ppn_t ppn)
 
 static uint64_t code_bits(gpa_t gpa, unsigned length)
 {
-    unsigned first = (unsigned)(gpa.v & PAGE_OFFSET_MASK) >> CODE_GRAIN_SHIFT;
-    unsigned last = (unsigned)((gpa.v & PAGE_OFFSET_MASK) + length - 1) >> CODE_GRAIN_SHIFT;
+    unsigned first = (unsigned)(gpa.v & PAGE_OFFSET_MASK) / PHYSMEM_CODE_LINE;
+    unsigned last = (unsigned)((gpa.v & PAGE_OFFSET_MASK) + length - 1) / PHYSMEM_CODE_LINE;
     return ~UINT64_C(0) >> (63 - (last - first)) << first;
 }
 
@@ -141,11 +140,11 @@ void physmem_mark_code(struct physmem *physmem, gpa_t gpa, unsigned length)
         __atomic_fetch_or(&physmem->code[index], code_bits(gpa, length), __ATOMIC_RELEASE);
 }
 
-void physmem_clear_code(struct physmem *physmem, ppn_t ppn)
+void physmem_unmark_code(struct physmem *physmem, gpa_t gpa, unsigned length)
 {
-    uint64_t index = physmem_ram_index(physmem, ppn);
+    uint64_t index = physmem_ram_index(physmem, gpa_ppn(gpa));
     if (index != PHYSMEM_NOT_RAM)
-        __atomic_store_n(&physmem->code[index], 0, __ATOMIC_RELEASE);
+        __atomic_fetch_and(&physmem->code[index], ~code_bits(gpa, length), __ATOMIC_RELEASE);
 }
 
 bool physmem_has_code(const struct physmem *physmem, ppn_t ppn)

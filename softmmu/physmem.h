@@ -36,7 +36,7 @@ struct physmem {
     pthread_mutex_t lock; /* the first write to a page, by vCPUs and by DMA */
     uint64_t ram_bytes, ram_below_4g;
     mpn_t *pmap;    /* by RAM page index */
-    uint64_t *code; /* by RAM page index: one bit for each 64 bytes that hold decoded code */
+    uint64_t *code; /* by RAM page index: one bit for each line that holds decoded code */
     struct bus *bus; /* device registers */
     uint8_t low[256]; /* PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM for each page of the first MiB */
     struct physmem_rom roms[PHYSMEM_ROMS_MAX];
@@ -44,6 +44,7 @@ struct physmem {
     struct physmem_ops ops;
 };
 
+enum { PHYSMEM_CODE_LINE = 64 }; /* bytes that are marked as one; a page has 64 of them */
 enum { PHYSMEM_READ_RAM = 1, PHYSMEM_WRITE_RAM = 2 };
 
 #define PHYSMEM_NOT_RAM UINT64_MAX
@@ -80,9 +81,9 @@ uint8_t *physmem_page_write(struct physmem *physmem, ppn_t ppn, bool *exhausted)
 /* The MPN behind a RAM page, or MPN_NONE. */
 mpn_t physmem_mpn(const struct physmem *physmem, ppn_t ppn);
 
-/* Marks [gpa, gpa+length) of one page as holding decoded code / the whole page as holding none. */
+/* Marks the lines of [gpa, gpa+length), within one page, as holding decoded code / none. */
 void physmem_mark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
-void physmem_clear_code(struct physmem *physmem, ppn_t ppn);
+void physmem_unmark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
 /* Whether any byte of the page holds decoded code. */
 bool physmem_has_code(const struct physmem *physmem, ppn_t ppn);
 /* Calls code_written if [gpa, gpa+length), within one page, overlaps decoded code. */

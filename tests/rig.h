@@ -61,7 +61,7 @@ static uint64_t rig_tsc(void *machine, struct cpu *cpu)
 }
 static void rig_code_written(void *opaque, gpa_t gpa, unsigned length)
 {
-    block_kill_range(((struct rig *)opaque)->cpu, gpa, length);
+    block_code_written(((struct rig *)opaque)->cpu, gpa, length);
 }
 static void rig_page_changed(void *opaque, ppn_t first, uint64_t count)
 {

@@ -43,7 +43,122 @@ Test(run, a_loop_that_rewrites_itself)
     rig_real(&rig, 0x1000);
     cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
     cr_assert_eq((uint16_t)rig.cpu->regs[RAX], (uint16_t)(1000 * 1001 / 2));
+    cr_assert_geq(rig.cpu->count.blocks_patched, 999);
+    cr_assert_lt(rig.cpu->count.blocks_decoded, 10);
+}
+
+/* The same with an instruction that becomes another one, of another length, and back. */
+GUEST_CODE(smc_opcode, ".code16\n"
+                       "xor ax, ax\n"
+                       "mov cx, 1000\n"
+                       "mov bx, 0xc083\n" /* add ax, byte … */
+                       "mov dx, 0x9005\n" /* add ax, 0190h (the byte that follows is the high one) */
+                       "1: mov [0x1000 + 2f - smc_opcode_start], bx\n"
+                       "xchg bx, dx\n"
+                       "2: add ax, 1\n"
+                       "nop\n"
+                       "loop 1b\n"
+                       "hlt\n");
+
+Test(run, a_loop_that_rewrites_an_opcode)
+{
+    rig_load(&rig, 0x1000, smc_opcode);
+    rig_real(&rig, 0x1000);
+    cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+    cr_assert_eq((uint16_t)rig.cpu->regs[RAX], (uint16_t)(500 * 1 + 500 * 0x190));
     cr_assert_geq(rig.cpu->count.blocks_killed, 999);
+}
+
+/* What writes its own bytes acts by what it read at its start: ENTER pushes over its own level
+ * byte, and a store of an immediate over that immediate. */
+GUEST_CODE(smc_itself, ".code16\n"
+                       "mov sp, 0x1000 + 2f - smc_itself_start\n"
+                       "mov bp, sp\n"
+                       "1: enter 0x10, 2\n"
+                       "2: mov word ptr [0x1000 + 3f - smc_itself_start - 2], 0x1234\n"
+                       "3: hlt\n");
+
+Test(run, an_instruction_that_writes_itself_is_whole)
+{
+    for (unsigned round = 0; round < 3; round++) {
+        rig_load(&rig, 0x1000, smc_itself);
+        rig_real(&rig, 0x1000);
+        rig.cpu->halted = false;
+        cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+        unsigned length = (unsigned)(smc_itself_end - smc_itself_start);
+        unsigned top = 0x1000 + length - 7; /* of the stack: behind ENTER */
+        cr_assert_eq((uint16_t)rig.cpu->regs[RBP], top - 2);
+        cr_assert_eq((uint16_t)rig.cpu->regs[RSP], top - 6 - 0x10);
+        cr_assert_eq(rig_peek(&rig, 0x1000 + length - 3, 2), 0x1234);
+    }
+}
+
+/* Any byte of a program changed from outside: it runs as if it had never been seen before. */
+GUEST_CODE(changeable, ".code16\n"
+                       "mov ax, 0x1111\n add bx, 0x22\n xor cx, 0x3333\n imul dx, ax, 5\n"
+                       "push 0x44\n pop si\n test al, 0x10\n jz 1f\n sub di, 0x55\n"
+                       "1: mov word ptr [0x3000], 0x6666\n adc ax, [0x3000]\n shl bx, 3\n"
+                       "enter 4, 0\n leave\n hlt\n hlt\n hlt\n hlt\n hlt\n hlt\n hlt\n");
+
+static void at_changeable(void)
+{
+    rig_real(&rig, 0x1000);
+    memset(rig.cpu->regs, 0, sizeof rig.cpu->regs);
+    rig.cpu->regs[RSP] = 0x8000;
+    rig.cpu->lazy = (struct lazy_flags){0};
+    rig.cpu->halted = false;
+    memset(rig.cpu->count.exceptions, 0, sizeof rig.cpu->count.exceptions);
+    static const uint8_t zeroes[0x10000];
+    physmem_write(&rig.physmem, GPA(0), zeroes, 0x1000);
+    physmem_write(&rig.physmem, GPA(0x2000), zeroes, sizeof zeroes - 0x2000);
+}
+
+static bool any_exception(void)
+{
+    uint64_t sum = 0;
+    for (unsigned vector = 0; vector < 32; vector++)
+        sum += rig.cpu->count.exceptions[vector];
+    return sum;
+}
+
+static void change(unsigned at, uint8_t byte)
+{
+    physmem_write(&rig.physmem, GPA(0x1000 + at), &byte, 1);
+}
+
+static void no_error_pin(void *machine, struct cpu *cpu)
+{
+}
+
+Test(run, any_changed_byte_is_seen)
+{
+    struct cpu_ops ops = *rig.cpu->ops;
+    ops.ferr = no_error_pin;
+    rig.cpu->ops = &ops;
+    unsigned length = (unsigned)(changeable_end - changeable_start), compared = 0;
+    for (unsigned n = 0; n < 8 * length; n++) {
+        uint64_t single[REG_COUNT];
+        uint8_t byte = changeable_start[n / 8] ^ (uint8_t)(1 << n % 8);
+        rig_load(&rig, 0x1000, changeable);
+        change(n / 8, byte);
+        at_changeable();
+        for (unsigned step = 0; step < 40 && !rig.cpu->halted; step++)
+            if (cpu_step(rig.cpu) == CPU_EXIT_SHUTDOWN)
+                break;
+        if (!rig.cpu->halted || any_exception())
+            continue; /* goes astray */
+        memcpy(single, rig.cpu->regs, sizeof single);
+        rig_load(&rig, 0x1000, changeable);
+        at_changeable();
+        cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+        change(n / 8, byte);
+        at_changeable();
+        cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+        cr_assert(!memcmp(single, rig.cpu->regs, sizeof single), "bit %u of byte %u", n % 8, n / 8);
+        compared++;
+    }
+    cr_assert_geq(compared, 4 * length);
+    cr_assert_geq(rig.cpu->count.blocks_patched, length);
 }
 
 /* Data beside code, in the same page but not the same bytes: nothing is thrown away. */
@@ -60,6 +175,18 @@ Test(run, data_in_a_code_page_does_not_thrash)
     cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
     cr_assert_eq(rig_peek(&rig, 0x1f00, 2), 5000);
     cr_assert_lt(rig.cpu->count.blocks_decoded, 10);
+}
+
+/* Where code was is a page like any other. */
+Test(run, marks_go_with_the_code)
+{
+    rig_load(&rig, 0x1000, mixed_page);
+    rig_real(&rig, 0x1000);
+    cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+    cr_assert(physmem_has_code(&rig.physmem, PPN(1)));
+    uint8_t zeroes[64] = {0};
+    physmem_write(&rig.physmem, GPA(0x1000), zeroes, sizeof zeroes);
+    cr_assert_not(physmem_has_code(&rig.physmem, PPN(1)));
 }
 
 GUEST_CODE(returns_one, ".code16\nmov ax, 1\nhlt\n");

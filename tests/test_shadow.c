@@ -43,7 +43,7 @@ static void page_changed(void *opaque, ppn_t first, uint64_t count)
 static void code_written(void *opaque, gpa_t gpa, unsigned length)
 {
     code_writes++;
-    physmem_clear_code(&physmem, gpa_ppn(gpa));
+    physmem_unmark_code(&physmem, ppn_gpa(gpa_ppn(gpa)), PAGE_BYTES);
 }
 static bool is_watched(void *opaque, gva_t page)
 {

@@ -141,6 +141,7 @@ static void info_stats(struct monitor_call *call)
         {"instructions", cpu->instructions},
         {"blocks decoded", cpu->count.blocks_decoded},
         {"blocks killed", cpu->count.blocks_killed},
+        {"blocks patched", cpu->count.blocks_patched},
         {"jump cache misses", cpu->count.jump_misses},
         {"writes to code", cpu->count.code_writes},
         {"slow loads", cpu->count.slow_loads},
