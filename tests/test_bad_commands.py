@@ -137,6 +137,18 @@ ROWS = [
     ("-D folder", r"-D folder: this is a directory"),
     ("-kernel {demo} -D {demo}", r"-D .*: it would overwrite .*demo32.elf"),
     ("-pidfile nowhere/pid", r"-pidfile nowhere/pid: the folder nowhere"),
+    # block traces
+    ("trace", r"trace: no file; see ring3 trace --help"),
+    ("trace --what text", r"--what: no such option; see ring3 trace --help"),
+    ("trace --top", r"--top: needs a value"),
+    ("trace --top 0 text", r"--top: 0 is out of range"),
+    ("trace text empty", r"empty: one trace at a time"),
+    ("trace missing", r"missing: cannot open: No such file or directory; check the path"),
+    ("trace folder", r"folder: this is a directory; give a file in it"),
+    ("trace empty --drcov out", r"empty: empty; a trace begins with 'ring3trc'"),
+    ("trace text --perf-map out", r"text: no block trace: .*--trace-blocks FILE"),
+    ("trace disk --list --drcov out", r"disk: no block trace"),
+    ("trace text --drcov text", r"text: it would overwrite the trace"),
     # the machine is refused after the files were named: they must not appear
     ("-kernel text -D log -pidfile pid -serial file:out -monitor unix:sock,server,nowait", r"text: .*kernel"),
     ("-bios text -D log -serial file:out", r"text: .*firmware"),

@@ -247,14 +247,15 @@ Test(trace_file, cut_off_everywhere)
 
 Test(trace_file, damaged_everywhere)
 {
+    static const uint8_t flips[] = {0x01, 0x80, 0xff};
     size_t blocks;
 
     rig_write_trace(rig_path("a.trace"));
     struct rig_file file = rig_load_file(rig_path("a.trace"));
     for (size_t at = 0; at < file.size; at++) {
         uint8_t right = file.bytes[at];
-        for (unsigned flip = 1; flip < 256; flip = flip << 1 | (flip == 1)) {
-            file.bytes[at] = right ^ (uint8_t)flip;
+        for (unsigned i = 0; i < ARRAY_LENGTH(flips); i++) {
+            file.bytes[at] = right ^ flips[i];
             expect_damage(file.bytes, file.size, &blocks);
         }
         file.bytes[at] = right;
