@@ -18,7 +18,8 @@
     CHANNEL(CPU_RESET, "cpu_reset", "registers at reset and at shutdown")                          \
     CHANNEL(GUEST_ERROR, "guest_errors", "nonsense that the guest asked of a device")              \
     CHANNEL(UNIMP, "unimp", "requests for what ring3 does not have")                               \
-    CHANNEL(IN_ASM, "in_asm", "guest code as it is decoded into blocks")
+    CHANNEL(IN_ASM, "in_asm", "guest code as it is translated")                                   \
+    CHANNEL(OUT_ASM, "out_asm", "the host code that it becomes; with in_asm, side by side")
 
 enum log_channel {
 #define LOG_ENUM(id, name, help) LOG_##id,

@@ -1,5 +1,7 @@
 /* `ring3 trace`: what it prints of a known trace, the files it exports, and hostile traces. */
 #include "tests/trace_rig.h"
+#include "base/log.h"
+#include "translate/listing.h"
 #include "translate/trace_export.h"
 #include "translate/trace_report.h"
 #include "ui/trace_command.h"
@@ -188,13 +190,52 @@ Test(trace_command, bad_bytes)
                  });
 }
 
+/* The logs in_asm and out_asm: guest, host, or both. */
+static char *logged(const char *channels)
+{
+    struct error error;
+
+    cr_assert_eq(log_open(rig_path("log"), &error), 0);
+    log_select_none();
+    cr_assert_eq(log_select(channels, &error), 0, "%s", error.text);
+    listing_log(&rig_blocks[1]);
+    fflush(log_stream());
+    return (char *)rig_load_file(rig_path("log")).bytes;
+}
+
+Test(trace_command, logs)
+{
+#define HEADING                                                                                    \
+    "block 4: linear 7c10, physical 7c10, RIP 10, CR3 0, real 16-bit\n"                            \
+    "  2 instructions, 4 bytes; host code 4 bytes\n"
+    static const struct {
+        const char *channels, *expected;
+    } rows[] = {
+        {"int", ""},
+        {"in_asm", HEADING "= 00000010  31c0                  xor ax, ax\n"
+                           "~ 00000012  ebfc                  jmp 0x10\n\n"},
+        {"out_asm", HEADING "0000  xor ax, ax\n0003  ret\n\n"},
+        {"in_asm,out_asm",
+         HEADING "= 00000010  31c0                  xor ax, ax                             | "
+                 "0000  xor ax, ax\n"
+                 "~ 00000012  ebfc                  jmp 0x10                               | "
+                 "0003  ret\n\n"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
+        char *got = logged(rows[i].channels);
+        cr_expect_str_eq(got, rows[i].expected, "%s: got\n%s", rows[i].channels, got);
+        free(got);
+    }
+}
+
 Test(trace_command, top)
 {
     rig_write_trace(rig_path("a.trace"));
     expect_lines("--top 1000 @/a.trace",
                  (const char *const[]){
                      "  2 instructions, 4 bytes; host code 4 bytes; executed 100 times (58.82%)",
-                     "  1 instruction, 1 bytes; host code 2 bytes; executed 50 times (29.41%)",
+                     "  1 instruction, 1 byte; host code 2 bytes; executed 50 times (29.41%)",
                      "block 9: linear 8048000, physical 333000, CR3 11000, prot 32-bit",
                      "block 10: linear 8048000, physical 444000, CR3 22000, prot 32-bit",
                      "  4 instructions, 9 bytes; host code 24 bytes; executed 6 times (3.53%)",

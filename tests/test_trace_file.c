@@ -26,25 +26,26 @@ static void expect_block(const struct trace *trace, const struct traced_block *g
     cr_expect_eq(got->rip, wrote->rip);
     cr_expect_eq(got->cr3, wrote->cr3);
     cr_expect_eq(got->cache_offset, wrote->cache_offset);
-    cr_expect_eq(got->code_size, wrote->mode & MODE_CODE);
-    cr_expect_eq(got->flags, (wrote->mode & MODE_PROTECTED ? TRACE_FLAG_PROTECTED : 0) |
-                                 (wrote->mode & MODE_V86 ? TRACE_FLAG_V86 : 0));
+    cr_expect_eq(got->mode, wrote->mode & (MODE_CODE | MODE_PROTECTED | MODE_V86));
     cr_expect_eq(got->tail_offset, wrote->tail_offset ? wrote->tail_offset : wrote->host_bytes);
     cr_assert_eq(got->guest_bytes, wrote->guest_bytes);
     cr_assert_eq(got->host_bytes, wrote->host_bytes);
-    cr_expect_arr_eq(traced_guest(got), wrote->guest, wrote->guest_bytes);
-    cr_expect_arr_eq(traced_host(got), wrote->host, wrote->host_bytes);
     cr_assert_eq(got->insn_count, wrote->insn_count);
+    struct trace_insn *insns = calloc(got->insn_count, sizeof *insns);
+    struct trace_block unpacked = traced_unpack(got, insns);
+    cr_expect_arr_eq(unpacked.guest, wrote->guest, wrote->guest_bytes);
+    cr_expect_arr_eq(unpacked.host, wrote->host, wrote->host_bytes);
     for (unsigned i = 0; i < wrote->insn_count; i++) {
         const struct trace_insn *expected = &wrote->insns[i];
-        struct trace_insn insn = traced_insn(got, i);
+        struct trace_insn insn = insns[i];
         cr_expect_eq(insn.guest_offset, expected->guest_offset);
         cr_expect_eq(insn.guest_length, expected->guest_length);
         cr_expect_eq(insn.host_offset, expected->host_offset);
         cr_expect_eq(insn.mark, expected->mark);
-        cr_expect_str_eq(trace_row_name(trace, &insn), opcode_rows[expected->row].id);
-        cr_expect_str_eq(trace_policy_name(trace, &insn), policies[expected->policy]);
+        cr_expect_str_eq(trace->names[TRACE_NAME_ROW][insn.row], opcode_rows[expected->row].id);
+        cr_expect_str_eq(trace->names[TRACE_NAME_POLICY][insn.policy], policies[expected->policy]);
     }
+    free(insns);
 }
 
 struct order {
@@ -338,7 +339,7 @@ Test(trace_file, other_versions)
     rig_put_together(rig_path("b.trace"), &chunks);
     read_whole(&trace, rig_path("b.trace"), NULL, NULL);
     struct trace_insn insn = traced_insn(&trace.blocks[0], 3);
-    cr_expect_str_eq(trace_row_name(&trace, &insn), "DIUPC");
+    cr_expect_str_eq(trace.names[TRACE_NAME_ROW][insn.row], "DIUPC");
     trace_free(&trace);
     rig_free_chunks(&chunks);
     free(file.bytes);

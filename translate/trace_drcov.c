@@ -49,7 +49,7 @@ struct drcov {
 
 static bool is_kernel(const struct traced_block *block)
 {
-    return block->code_size == CODE_64 ? block->linear >> 63 : block->linear >= KERNEL_32;
+    return (block->mode & MODE_CODE) == CODE_64 ? block->linear >> 63 : block->linear >= KERNEL_32;
 }
 
 static struct place place_of(const struct drcov *drcov, const struct traced_block *block)
@@ -65,7 +65,7 @@ static struct place place_of(const struct drcov *drcov, const struct traced_bloc
         }
     place.base = block->linear & WINDOW_MASK;
     place.offset = (uint32_t)block->linear;
-    if (!(block->flags & (TRACE_FLAG_PROTECTED | TRACE_FLAG_V86)))
+    if (!(block->mode & (MODE_PROTECTED | MODE_V86)))
         place.kind = MODULE_REAL;
     else if (is_kernel(block))
         place.kind = MODULE_KERNEL;

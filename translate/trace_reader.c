@@ -149,6 +149,19 @@ static bool check_insns(struct reader *reader, const struct traced_block *block)
     return true;
 }
 
+/* MODE_CODE when it is unknown: no code has that size. */
+static uint32_t read_mode(uint8_t code_bits, uint8_t flags)
+{
+    if (flags & ~(TRACE_FLAG_PROTECTED | TRACE_FLAG_V86))
+        return MODE_CODE;
+    return (flags & TRACE_FLAG_PROTECTED ? MODE_PROTECTED : 0) |
+           (flags & TRACE_FLAG_V86 ? MODE_V86 : 0) |
+           (code_bits == 16   ? CODE_16
+            : code_bits == 32 ? CODE_32
+            : code_bits == 64 ? CODE_64
+                              : MODE_CODE);
+}
+
 static bool read_block(struct reader *reader, struct cursor *cursor)
 {
     const struct trace *trace = reader->trace;
@@ -167,18 +180,14 @@ static bool read_block(struct reader *reader, struct cursor *cursor)
         .host_bytes = load_le16(at + 46),
         .tail_offset = load_le16(at + 48),
         .insn_count = load_le16(at + 50),
-        .code_size = at[52] == 16   ? CODE_16
-                     : at[52] == 32 ? CODE_32
-                                    : CODE_64,
-        .flags = at[53],
+        .mode = read_mode(at[52], at[53]),
         .record = at + TRACE_BLOCK_HEAD,
     };
     size_t rest =
         (size_t)block.insn_count * TRACE_INSN_BYTES + block.guest_bytes + block.host_bytes;
     if (rest > cursor_left(cursor) - TRACE_BLOCK_HEAD)
         return stop(reader, "a block is cut off");
-    if ((at[52] != 16 && at[52] != 32 && at[52] != 64) ||
-        block.flags & ~(TRACE_FLAG_PROTECTED | TRACE_FLAG_V86))
+    if ((block.mode & MODE_CODE) > CODE_64)
         return stop(reader, "a block of an unknown mode");
     if (!block.insn_count || !block.guest_bytes || block.tail_offset > block.host_bytes)
         return stop(reader, "a block that makes no sense");
@@ -440,22 +449,26 @@ struct trace_insn traced_insn(const struct traced_block *block, unsigned index)
     };
 }
 
-const uint8_t *traced_guest(const struct traced_block *block)
+struct trace_block traced_unpack(const struct traced_block *block, struct trace_insn *insns)
 {
-    return block->record + (size_t)block->insn_count * TRACE_INSN_BYTES;
-}
+    const uint8_t *guest = block->record + (size_t)block->insn_count * TRACE_INSN_BYTES;
 
-const uint8_t *traced_host(const struct traced_block *block)
-{
-    return traced_guest(block) + block->guest_bytes;
-}
-
-const char *trace_row_name(const struct trace *trace, const struct trace_insn *insn)
-{
-    return trace->names[TRACE_NAME_ROW][insn->row];
-}
-
-const char *trace_policy_name(const struct trace *trace, const struct trace_insn *insn)
-{
-    return trace->names[TRACE_NAME_POLICY][insn->policy];
+    for (unsigned i = 0; i < block->insn_count; i++)
+        insns[i] = traced_insn(block, i);
+    return (struct trace_block){
+        .id = block->id,
+        .gpa = block->gpa,
+        .linear = block->linear,
+        .rip = block->rip,
+        .cr3 = block->cr3,
+        .mode = block->mode,
+        .cache_offset = block->cache_offset,
+        .guest_bytes = block->guest_bytes,
+        .host_bytes = block->host_bytes,
+        .tail_offset = block->tail_offset,
+        .insn_count = block->insn_count,
+        .guest = guest,
+        .host = guest + block->guest_bytes,
+        .insns = insns,
+    };
 }

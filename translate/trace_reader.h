@@ -18,8 +18,7 @@ struct traced_block {
     uint64_t executions;   /* as counted, or as often as it stands in the order */
     uint32_t cache_offset; /* TRACE_NOWHERE: not known */
     uint16_t guest_bytes, host_bytes, tail_offset, insn_count;
-    uint8_t code_size;     /* CODE_16, CODE_32, CODE_64 */
-    uint8_t flags;         /* TRACE_FLAG_… */
+    uint32_t mode;         /* CODE_…, MODE_PROTECTED, MODE_V86 */
     const uint8_t *record; /* its instructions, guest bytes, host bytes; in the trace's memory */
     uint64_t in_order;     /* times in EXEC */
 };
@@ -50,12 +49,9 @@ void trace_free(struct trace *trace);
 
 /* NULL: there is none. */
 const struct traced_block *trace_find(const struct trace *trace, uint64_t id);
-/* Instruction `index` below insn_count. */
+/* Instruction `index` below insn_count; its row and policy have names in the trace. */
 struct trace_insn traced_insn(const struct traced_block *block, unsigned index);
-const uint8_t *traced_guest(const struct traced_block *block);
-const uint8_t *traced_host(const struct traced_block *block);
-/* The names of an instruction of the trace. */
-const char *trace_row_name(const struct trace *trace, const struct trace_insn *insn);
-const char *trace_policy_name(const struct trace *trace, const struct trace_insn *insn);
+/* All of the block as the writer had it; `insns` has room for insn_count. */
+struct trace_block traced_unpack(const struct traced_block *block, struct trace_insn *insns);
 
 #endif

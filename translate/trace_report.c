@@ -1,20 +1,27 @@
 #include "translate/trace_report.h"
 #include "cpu/cpu.h"
+#include "translate/listing.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ROWS = 1 << 16, ROWS_SHOWN = 8, MODES = 7 };
+enum { ROWS = 1 << 16, ROWS_SHOWN = 8 };
 
 struct tally {
     uint64_t sites, executed;
 };
 
+/* Saturating: for sums of numbers that a file gave. */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static void tally_add(struct tally *tally, uint64_t executed)
 {
     tally->sites++;
-    tally->executed = trace_add(tally->executed, executed);
+    tally->executed = add(tally->executed, executed);
 }
 
 static double percent(uint64_t part, uint64_t whole)
@@ -22,32 +29,14 @@ static double percent(uint64_t part, uint64_t whole)
     return whole ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
-/* --- modes */
-
-static const char *const mode_names[MODES] = {
-    "real 16-bit", "real 32-bit", "prot 16-bit", "prot 32-bit",
-    "V86 16-bit",  "V86 32-bit",  "64-bit",
-};
-
-static unsigned mode_number(const struct traced_block *block)
-{
-    unsigned kind = block->flags & TRACE_FLAG_V86 ? 2 : block->flags & TRACE_FLAG_PROTECTED ? 1 : 0;
-    return block->code_size == CODE_64 ? MODES - 1 : 2 * kind + block->code_size;
-}
-
-const char *trace_mode_name(const struct traced_block *block)
-{
-    return mode_names[mode_number(block)];
-}
-
 /* --- summary and list */
 
-uint64_t trace_executions(const struct trace *trace)
+static uint64_t trace_executions(const struct trace *trace)
 {
     uint64_t executions = 0;
 
     for (size_t i = 0; i < trace->block_count; i++)
-        executions = trace_add(executions, trace->blocks[i].executions);
+        executions = add(executions, trace->blocks[i].executions);
     return executions;
 }
 
@@ -66,7 +55,7 @@ static void print_tallies(FILE *out, const char *const *names, const struct tall
 
     for (unsigned i = 0; i < count; i++) {
         whole.sites += tallies[i].sites;
-        whole.executed = trace_add(whole.executed, tallies[i].executed);
+        whole.executed = add(whole.executed, tallies[i].executed);
     }
     for (unsigned i = 0; i < count; i++)
         if (tallies[i].sites)
@@ -81,15 +70,29 @@ void trace_report_summary(const struct trace *trace, FILE *out)
         [TRACE_CALLOUT] = "! callout",
         [TRACE_INTERPRETED] = "? interpreted",
     };
-    struct tally modes[MODES] = {{0}}, marks[TRACE_MARKS] = {{0}};
+    static const uint32_t modes[] = {
+        CODE_16,
+        CODE_32,
+        CODE_16 | MODE_PROTECTED,
+        CODE_32 | MODE_PROTECTED,
+        CODE_16 | MODE_V86,
+        CODE_32 | MODE_V86,
+        CODE_64,
+    };
+    const char *mode_names[ARRAY_LENGTH(modes)];
+    struct tally in_mode[ARRAY_LENGTH(modes)] = {{0}}, marks[TRACE_MARKS] = {{0}};
     uint64_t guest = 0, host = 0, insns = 0;
 
+    for (unsigned n = 0; n < ARRAY_LENGTH(modes); n++)
+        mode_names[n] = listing_mode_name(modes[n]);
     for (size_t i = 0; i < trace->block_count; i++) {
         const struct traced_block *block = &trace->blocks[i];
         guest += block->guest_bytes;
         host += block->host_bytes;
         insns += block->insn_count;
-        tally_add(&modes[mode_number(block)], block->executions);
+        for (unsigned n = 0; n < ARRAY_LENGTH(modes); n++)
+            if (mode_names[n] == listing_mode_name(block->mode))
+                tally_add(&in_mode[n], block->executions);
         for (unsigned n = 0; n < block->insn_count; n++)
             tally_add(&marks[traced_insn(block, n).mark], block->executions);
     }
@@ -100,7 +103,7 @@ void trace_report_summary(const struct trace *trace, FILE *out)
             " bytes, %.2f for each\n",
             insns, guest, host, guest ? (double)host / (double)guest : 0.0);
     fprintf(out, "\n  %-16s %12s %6s %20s\n", "mode", "blocks", "", "executed");
-    print_tallies(out, mode_names, modes, MODES);
+    print_tallies(out, mode_names, in_mode, ARRAY_LENGTH(modes));
     fprintf(out, "\n  %-16s %12s %6s %20s\n", "translated as", "instructions", "", "executed");
     print_tallies(out, mark_names, marks, TRACE_MARKS);
 }
@@ -113,8 +116,8 @@ void trace_report_list(const struct trace *trace, FILE *out)
         const struct traced_block *block = &trace->blocks[i];
         fprintf(out,
                 "%10" PRIu64 " %016" PRIx64 " %013" PRIx64 " %-11s %5u %5u %5u %14" PRIu64 "\n",
-                block->id, block->linear, block->gpa, trace_mode_name(block), block->insn_count,
-                block->guest_bytes, block->host_bytes, block->executions);
+                block->id, block->linear, block->gpa, listing_mode_name(block->mode),
+                block->insn_count, block->guest_bytes, block->host_bytes, block->executions);
     }
 }
 
@@ -150,7 +153,7 @@ static void print_policy_rows(const struct trace *trace, FILE *out, unsigned pol
     for (unsigned row = 0; row < ROWS; row++)
         if (tallies[row].sites) {
             whole.sites += tallies[row].sites;
-            whole.executed = trace_add(whole.executed, tallies[row].executed);
+            whole.executed = add(whole.executed, tallies[row].executed);
             rows[count++] = (struct policy_row){row, tallies[row]};
         }
     qsort(rows, count, sizeof *rows, by_executed);
@@ -196,4 +199,81 @@ int trace_report_policies(const struct trace *trace, FILE *out, struct error *er
     free(tallies);
     free(rows);
     return result;
+}
+
+/* --- blocks with their code */
+
+static int print_block(const struct listing *listing, const struct trace *trace,
+                       const struct traced_block *traced, uint64_t executions, struct error *error)
+{
+    struct trace_insn *insns = calloc(traced->insn_count, sizeof *insns);
+
+    if (!insns)
+        return error_set(error, ENOMEM, "%s: no memory left to list it", trace->path);
+    struct trace_block block = traced_unpack(traced, insns);
+    listing_heading(listing->out, &block);
+    fprintf(listing->out, "; executed %" PRIu64 " times (%.2f%%)\n", traced->executions,
+            percent(traced->executions, executions));
+    listing_code(listing, &block);
+    free(insns);
+    return 0;
+}
+
+static int print_blocks(const struct trace *trace, FILE *out,
+                        const struct traced_block *const *blocks, size_t count, struct error *error)
+{
+    struct listing listing = {
+        .out = out, .sides = LISTING_BOTH, .row_names = trace->names[TRACE_NAME_ROW]};
+    const uint64_t executions = trace_executions(trace);
+    int result = disassembler_new(&listing.disassembler, error);
+
+    for (size_t i = 0; !result && i < count; i++) {
+        if (i)
+            fputc('\n', out);
+        result = print_block(&listing, trace, blocks[i], executions, error);
+    }
+    disassembler_free(listing.disassembler);
+    return result;
+}
+
+static int by_executions(const void *left, const void *right)
+{
+    const struct traced_block *a = *(const struct traced_block *const *)left;
+    const struct traced_block *b = *(const struct traced_block *const *)right;
+
+    if (a->executions != b->executions)
+        return a->executions < b->executions ? 1 : -1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* The blocks, most executed first; NULL when out of memory. */
+static const struct traced_block **sorted_blocks(const struct trace *trace)
+{
+    const struct traced_block **sorted = malloc((trace->block_count + 1) * sizeof(void *));
+
+    if (!sorted)
+        return NULL;
+    for (size_t i = 0; i < trace->block_count; i++)
+        sorted[i] = &trace->blocks[i];
+    qsort(sorted, trace->block_count, sizeof(void *), by_executions);
+    return sorted;
+}
+
+int trace_report_top(const struct trace *trace, FILE *out, size_t count, struct error *error)
+{
+    const struct traced_block **sorted = sorted_blocks(trace);
+
+    if (!sorted)
+        return error_set(error, ENOMEM, "%s: no memory left to sort it", trace->path);
+    if (count > trace->block_count)
+        count = trace->block_count;
+    int result = print_blocks(trace, out, sorted, count, error);
+    free(sorted);
+    return result;
+}
+
+int trace_report_block(const struct trace *trace, FILE *out, const struct traced_block *block,
+                       struct error *error)
+{
+    return print_blocks(trace, out, &block, 1, error);
 }

@@ -20,14 +20,4 @@ int trace_report_top(const struct trace *trace, FILE *out, size_t count, struct 
 int trace_report_block(const struct trace *trace, FILE *out, const struct traced_block *block,
                        struct error *error);
 
-/* Saturating, for sums of numbers that a file gave. */
-static inline uint64_t trace_add(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-/* Of one block, and of all. */
-uint64_t trace_executions(const struct trace *trace);
-const char *trace_mode_name(const struct traced_block *block);
-
 #endif
