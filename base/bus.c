@@ -201,9 +201,18 @@ static struct piece next_piece(const struct region *region, uint64_t offset, uns
                           .used = left < least - skip ? left : least - skip};
 }
 
+/* WHY: nearly every access is one piece. */
+static bool is_one_piece(const struct region *region, uint64_t offset, unsigned length)
+{
+    return length >= region->min_size && length <= (region->max_size ? region->max_size : 4) &&
+           (length & (length - 1)) == 0 && (region->unaligned || !(offset & (length - 1)));
+}
+
 static uint64_t pieces_read(const struct region *region, uint64_t offset, unsigned length)
 {
     uint64_t value = 0;
+    if (likely(is_one_piece(region, offset, length)))
+        return region_read(region, offset, length);
     for (unsigned done = 0; done < length;) {
         struct piece piece = next_piece(region, offset + done, length - done);
         uint64_t part = region_read(region, piece.offset, piece.size) >> 8 * piece.skip;
@@ -216,6 +225,10 @@ static uint64_t pieces_read(const struct region *region, uint64_t offset, unsign
 static void pieces_write(const struct region *region, uint64_t offset, unsigned length,
                          uint64_t value)
 {
+    if (likely(is_one_piece(region, offset, length))) {
+        region_write(region, offset, length, value);
+        return;
+    }
     for (unsigned done = 0; done < length;) {
         struct piece piece = next_piece(region, offset + done, length - done);
         uint64_t part = low_bytes(value >> 8 * done, piece.used);

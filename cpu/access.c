@@ -286,15 +286,45 @@ static bool system_translate(struct cpu *cpu, uint64_t linear, unsigned length, 
                            write ? ACCESS_WRITE : ACCESS_READ, parts);
 }
 
+/* WHY: a copy of a length that is not known when this is compiled is a call. */
+static uint64_t load_sized(const void *host, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *(const uint8_t *)host;
+    case 2:
+        return load_le16(host);
+    case 4:
+        return load_le32(host);
+    default:
+        return load_le64(host);
+    }
+}
+
+static void store_sized(void *host, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1:
+        *(uint8_t *)host = (uint8_t)value;
+        break;
+    case 2:
+        store_le16(host, (uint16_t)value);
+        break;
+    case 4:
+        store_le32(host, (uint32_t)value);
+        break;
+    default:
+        store_le64(host, value);
+    }
+}
+
 bool mem_system_load(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t *value)
 {
     struct parts parts;
-    if (likely(size == 8)) {
-        const void *host = mem_system_fast(cpu, system_linear(cpu, linear), 8, false);
-        if (likely(host != NULL)) {
-            *value = load_le64(host);
-            return false;
-        }
+    const void *host = mem_system_fast(cpu, system_linear(cpu, linear), size, false);
+    if (likely(host != NULL)) {
+        *value = load_sized(host, size);
+        return false;
     }
     if (system_translate(cpu, linear, size, false, &parts))
         return true;
@@ -306,12 +336,10 @@ bool mem_system_load(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t *
 bool mem_system_store(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value)
 {
     struct parts parts;
-    if (likely(size == 8)) {
-        void *host = mem_system_fast(cpu, system_linear(cpu, linear), 8, true);
-        if (likely(host != NULL)) {
-            store_le64(host, value);
-            return false;
-        }
+    void *host = mem_system_fast(cpu, system_linear(cpu, linear), size, true);
+    if (likely(host != NULL)) {
+        store_sized(host, size, value);
+        return false;
     }
     if (system_translate(cpu, linear, size, true, &parts))
         return true;

@@ -263,8 +263,8 @@ static bool block_overlaps(const struct block *block, uint64_t gpa, unsigned len
 static bool insn_patch(const struct cpu *cpu, struct insn *insn, uint32_t mode,
                        const uint8_t *bytes)
 {
-    if (insn->memory || opcode_rows[insn->row].attributes & (A_STACK | A_END | A_BRANCH))
-        return false;
+    bool is_fixed =
+        insn->memory || opcode_rows[insn->row].attributes & (A_STACK | A_END | A_BRANCH);
     struct insn now;
     if (decode(bytes, insn->length, mode, &cpu->model->features, &now) != DECODE_OK)
         return false;
@@ -272,7 +272,7 @@ static bool insn_patch(const struct cpu *cpu, struct insn *insn, uint32_t mode,
     now.imm = insn->imm;
     now.exec = insn->exec;
     now.offset = insn->offset;
-    if (memcmp(&now, insn, sizeof now) != 0)
+    if (memcmp(&now, insn, sizeof now) != 0 || (is_fixed && imm != insn->imm))
         return false;
     insn->imm = imm;
     return true;
