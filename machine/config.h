@@ -3,6 +3,7 @@
 #define MACHINE_CONFIG_H
 
 #include "cpu/features.h"
+#include "translate/engine.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +41,8 @@ struct machine_config {
     uint64_t memory_bytes;
     struct cpu_model cpu_model;
     unsigned cpus;
+    bool interpret; /* the interpreter alone, no translator */
+    struct translate_options translate;
     const char *kernel, *initrd, *append; /* NULL: not given */
     const char *bios;                     /* NULL: Debian's SeaBIOS */
     struct drive_config drives[MACHINE_DRIVES_MAX];

@@ -29,6 +29,10 @@ int vcpu_init(struct vcpu *vcpu, struct machine *machine, unsigned index, struct
         cpu_new(index, &machine->config.cpu_model, &machine->physmem, &machine_cpu_ops, machine);
     if (!vcpu->cpu)
         return error_set(error, ENOMEM, "processor %u: out of host memory; free some", index);
+    struct error refused;
+    if (!machine->config.interpret &&
+        translator_attach(vcpu->cpu, &machine->config.translate, &refused) < 0)
+        fprintf(stderr, "ring3: %s (the interpreter runs the guest)\n", refused.text);
     return 0;
 }
 
@@ -36,6 +40,7 @@ void vcpu_free(struct vcpu *vcpu)
 {
     if (!vcpu->machine)
         return;
+    translator_detach(vcpu->cpu);
     cpu_free(vcpu->cpu);
     pthread_cond_destroy(&vcpu->wake);
 }

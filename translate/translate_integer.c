@@ -297,8 +297,8 @@ static bool copy_memory_noted(struct translating *t, struct copy *c)
 
 static bool copy_memory(struct translating *t, struct copy *c)
 {
-    if (c->reg_high && c->reg > RBX)
-        return false;
+    if (c->reg_high && (c->reg > RBX || t->insn->row == OP_CMPXCHG_EbGb))
+        return false; /* AL is an operand too, and would be swapped */
     memory_operand(t, c->memory_bytes, c->writes_memory);
     flags_need_for_row(t);
     if (copy_memory_noted(t, c))
@@ -488,6 +488,11 @@ bool translate_integer(struct translating *t)
         return translate_moffs(t);
     case OP_TEST_ALIb: case OP_TEST_rAXIz:
         return translate_test_accumulator(t, &c);
+    case OP_SHLD_EvGvIb: case OP_SHLD_EvGvCL: case OP_SHRD_EvGvIb: case OP_SHRD_EvGvCL:
+        /* SDM: the result of more than 16 in 16 bits is undefined, so hosts differ. */
+        if (insn->size == SIZE_16)
+            return false;
+        break;
     default:
         break;
     }

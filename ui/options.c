@@ -278,6 +278,9 @@ enum which_flag {
     FLAG_NO_SHUTDOWN,
     FLAG_PAUSED,
     FLAG_NODEFAULTS,
+    FLAG_INTERP_ONLY,
+    FLAG_NO_CHAIN,
+    FLAG_ONE_INSN,
     FLAG_IGNORED,
 };
 
@@ -292,6 +295,9 @@ static int parse_flag(struct option_context *context, const char *value)
         [FLAG_NO_SHUTDOWN] = &options->machine.no_shutdown,
         [FLAG_PAUSED] = &options->machine.start_paused,
         [FLAG_NODEFAULTS] = &options->no_defaults,
+        [FLAG_INTERP_ONLY] = &options->machine.interpret,
+        [FLAG_NO_CHAIN] = &options->machine.translate.no_chain,
+        [FLAG_ONE_INSN] = &options->machine.translate.one_insn_per_block,
         [FLAG_IGNORED] = &ignored,
     };
 
@@ -300,14 +306,13 @@ static int parse_flag(struct option_context *context, const char *value)
 }
 
 /* Options with one possible value. */
-enum which_only { ONLY_ACCEL, ONLY_MACHINE, ONLY_NET };
+enum which_only { ONLY_MACHINE, ONLY_NET };
 
 static int parse_only(struct option_context *context, const char *value)
 {
     static const struct {
         const char *value, *reason;
     } only[] = {
-        [ONLY_ACCEL] = {"interp", "ring3 runs without help of the processor or the kernel"},
         [ONLY_MACHINE] = {"pc", "this version has one machine"},
         [ONLY_NET] = {"none", "this version has no network card"},
     };
@@ -348,7 +353,11 @@ static const struct option_row option_rows[] = {
     {"help", "h", NULL, "this list", parse_help},
     {"version", NULL, NULL, "the version", parse_version},
     {"machine", "M", "pc", "the kind of machine: a PC (i440FX, PIIX3)", parse_only, ONLY_MACHINE},
-    {"accel", NULL, "interp", "the interpreter runs the guest", parse_only, ONLY_ACCEL},
+    {"accel", NULL, "translate|interp[,cache=SIZE][,threshold=N]", "what runs the guest: the translator (on x86-64 hosts), or the interpreter alone", option_accel},
+    {"interp-only", NULL, NULL, "the same as -accel interp", parse_flag, FLAG_INTERP_ONLY},
+    {"no-chain", NULL, NULL, "translated blocks return after each", parse_flag, FLAG_NO_CHAIN},
+    {"one-insn-per-block", NULL, NULL, "blocks of one instruction", parse_flag, FLAG_ONE_INSN},
+    {"translate-limit", NULL, "N", "translate the first N blocks only: to find a bad one by halves", option_translate_limit},
     {"cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "the processor's model; -cpu help lists them", parse_cpu},
     {"smp", NULL, "1", "processors", parse_smp},
     {"m", NULL, "SIZE", "the guest's memory, 128M if not given; no letter means MiB", parse_memory},

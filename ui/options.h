@@ -52,6 +52,8 @@ struct option_context {
 const char *options_keep(struct options *options, const char *text);
 
 /* option_drives.c: -drive, -hda …, -boot */
+int option_accel(struct option_context *context, const char *value);
+int option_translate_limit(struct option_context *context, const char *value);
 int option_drive(struct option_context *context, const char *value);
 int option_drive_file(struct option_context *context, const char *value);
 int option_boot(struct option_context *context, const char *value);
