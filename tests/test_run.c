@@ -69,14 +69,14 @@ Test(run, a_loop_that_rewrites_an_opcode)
     cr_assert_geq(rig.cpu->count.blocks_killed, 999);
 }
 
-/* What writes its own bytes acts by what it read at its start: ENTER pushes over its own level
- * byte, and a store of an immediate over that immediate. */
+/* What writes its own bytes acts by what it read at its start: ENTER pushes over its own immediate,
+ * and a store of an immediate goes over that immediate. */
 GUEST_CODE(smc_itself, ".code16\n"
-                       "mov sp, 0x1000 + 2f - smc_itself_start\n"
+                       "mov sp, 0x1000 + 1f - smc_itself_start + 3\n"
                        "mov bp, sp\n"
-                       "1: enter 0x10, 2\n"
-                       "2: mov word ptr [0x1000 + 3f - smc_itself_start - 2], 0x1234\n"
-                       "3: hlt\n");
+                       "1: enter 0x10, 0\n"
+                       "mov word ptr [0x1000 + 2f - smc_itself_start - 2], 0x1234\n"
+                       "2: hlt\n");
 
 Test(run, an_instruction_that_writes_itself_is_whole)
 {
@@ -85,11 +85,10 @@ Test(run, an_instruction_that_writes_itself_is_whole)
         rig_real(&rig, 0x1000);
         rig.cpu->halted = false;
         cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
-        unsigned length = (unsigned)(smc_itself_end - smc_itself_start);
-        unsigned top = 0x1000 + length - 7; /* of the stack: behind ENTER */
-        cr_assert_eq((uint16_t)rig.cpu->regs[RBP], top - 2);
-        cr_assert_eq((uint16_t)rig.cpu->regs[RSP], top - 6 - 0x10);
-        cr_assert_eq(rig_peek(&rig, 0x1000 + length - 3, 2), 0x1234);
+        cr_assert_eq((uint16_t)rig.cpu->regs[RBP], 0x1006);
+        cr_assert_eq((uint16_t)rig.cpu->regs[RSP], 0x1006 - 0x10);
+        cr_assert_eq(rig_peek(&rig, 0x1006, 2), 0x1008);
+        cr_assert_eq(rig_peek(&rig, 0x1000 + (smc_itself_end - smc_itself_start) - 3, 2), 0x1234);
     }
 }
 
