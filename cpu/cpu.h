@@ -180,6 +180,8 @@ struct cpu_ops {
     bool (*x2apic_write)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t value);
     void (*tsc_deadline)(void *machine, struct cpu *cpu, uint64_t tsc);
     void (*ferr)(void *machine, struct cpu *cpu); /* FERR#: an x87 error with CR0.NE clear */
+    /* RDRAND, RDSEED: false when there is no number yet.  NULL: the host's random numbers. */
+    bool (*random)(void *machine, struct cpu *cpu, uint64_t *value);
 };
 
 struct block;
@@ -305,6 +307,18 @@ void cpu_reset(struct cpu *cpu, bool init);
 enum cpu_exit cpu_run(struct cpu *cpu);
 /* Executes at most one instruction (or delivers one event). */
 enum cpu_exit cpu_step(struct cpu *cpu);
+
+/* What was taken at an instruction boundary. */
+enum cpu_event { EVENT_NONE, EVENT_INIT, EVENT_SIPI, EVENT_NMI, EVENT_INTERRUPT };
+/* One turn of cpu_run(): one event, or else one block.  False: cpu_run() would return *reason. */
+must_check bool cpu_run_turn(struct cpu *cpu, enum cpu_event *event, enum cpu_exit *reason);
+/* For a cpu that follows another: runs the block at rip if it has at most `limit` instructions, else
+ * one instruction; looks at no line.  Such a cpu has some line raised that is never taken, so that
+ * no block leads straight into another.  False: a triple fault. */
+must_check bool cpu_follow(struct cpu *cpu, uint64_t limit);
+
+/* A random number of the host's; false when it has none yet. */
+bool cpu_host_random(uint64_t *value);
 
 /* From any thread. */
 void cpu_raise_line(struct cpu *cpu, enum cpu_line line);

@@ -116,7 +116,8 @@ EXEC(CLI)
 {
     if (likely(cpu->cpl <= cpu_iopl(cpu))) {
         if (unlikely(cpu->eflags & F_IF && !(cpu->mode & MODE_SINGLE) &&
-                     atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
+                     atomic_load_explicit(&cpu->attention, memory_order_relaxed) &&
+                     cpu_has_wakeup(cpu)))
             return exec_stale(cpu, insn);
         cpu->eflags &= ~(uint32_t)F_IF;
     } else if (has_virtual_if(cpu)) {

@@ -1,16 +1,20 @@
-/* RDRAND and RDSEED: the host's random numbers.  SDM 2B RDRAND, RDSEED. */
+/* RDRAND and RDSEED: the machine's random numbers, or the host's.  SDM 2B RDRAND, RDSEED. */
 #include "cpu/exec.h"
 
 #include <sys/random.h>
 
-/* Fills cpu->load_value; false when the host has no numbers yet, which the guest sees as CF = 0. */
+bool cpu_host_random(uint64_t *value)
+{
+    return getrandom(value, sizeof *value, GRND_NONBLOCK) == (ssize_t)sizeof *value;
+}
+
+/* Fills cpu->load_value; false when there are no numbers yet, which the guest sees as CF = 0. */
 static bool draw(struct cpu *cpu)
 {
-    if (getrandom(&cpu->load_value, sizeof cpu->load_value, GRND_NONBLOCK) ==
-        (ssize_t)sizeof cpu->load_value)
-        return true;
     cpu->load_value = 0;
-    return false;
+    if (cpu->ops->random)
+        return cpu->ops->random(cpu->machine, cpu, &cpu->load_value);
+    return cpu_host_random(&cpu->load_value);
 }
 
 #define EXEC_DRAW(name)                                                                            \

@@ -94,6 +94,9 @@ EXEC(continue)
 
 enum run_verdict { RUN_ON, RUN_HALTED, RUN_KICKED, RUN_SHUTDOWN };
 
+/* How far one call of run() goes. */
+enum run_pace { PACE_FREE, PACE_TURN, PACE_STEP };
+
 static bool deliver_fault(struct cpu *cpu)
 {
     if (log_enabled(LOG_INT)) {
@@ -116,9 +119,10 @@ static bool deliver_interrupt(struct cpu *cpu, unsigned vector)
     return interrupt_deliver(cpu, vector, INTERRUPT_EXTERNAL, false, 0) && deliver_fault(cpu);
 }
 
-/* Takes what is due at an instruction boundary.  INIT before NMI before INTR. */
-static enum run_verdict take_events(struct cpu *cpu)
+/* Takes what is due at an instruction boundary, and tells it.  INIT before NMI before INTR. */
+static enum run_verdict take_events(struct cpu *cpu, enum cpu_event *event)
 {
+    *event = EVENT_NONE;
     if (atomic_load_explicit(&cpu->attention, memory_order_relaxed))
         atomic_store(&cpu->attention, 0); /* before the lines are read: raising sets it after */
     unsigned lines = atomic_load(&cpu->lines);
@@ -129,6 +133,7 @@ static enum run_verdict take_events(struct cpu *cpu)
     if (lines & LINE_INIT) {
         cpu_lower_line(cpu, LINE_INIT);
         cpu_reset(cpu, true);
+        *event = EVENT_INIT;
         return RUN_ON;
     }
     if (cpu->wait_for_sipi) {
@@ -139,17 +144,21 @@ static enum run_verdict take_events(struct cpu *cpu)
         segment_load_real(cpu, CS, (uint16_t)(cpu->sipi_vector << 8));
         cpu->rip = 0;
         cpu_mode_changed(cpu);
+        *event = EVENT_SIPI;
         return RUN_ON;
     }
     bool faulted = false;
     if (lines & LINE_NMI && !cpu->nmi_blocked && !cpu->inhibit) {
         cpu_lower_line(cpu, LINE_NMI);
+        *event = EVENT_NMI;
         faulted = deliver_interrupt(cpu, VECTOR_NMI);
         cpu->nmi_blocked = true;
     } else if (lines & LINE_INTR && cpu->eflags & F_IF && !cpu->inhibit) {
         int vector = cpu->ops->acknowledge(cpu->machine, cpu);
-        if (vector >= 0)
+        if (vector >= 0) {
+            *event = EVENT_INTERRUPT;
             faulted = deliver_interrupt(cpu, (unsigned)vector);
+        }
     }
     if (faulted)
         return RUN_SHUTDOWN;
@@ -256,49 +265,86 @@ static bool wants_single(const struct cpu *cpu)
     return cpu->eflags & (F_TF | F_RF) || cpu->inhibit || cpu->dr[7] & DR7_ENABLES;
 }
 
-static enum cpu_exit run(struct cpu *cpu, bool one_step)
+/* One event or one stretch of code; false: the run ends for *reason. */
+static bool run_turn(struct cpu *cpu, enum run_pace pace, enum cpu_event *event,
+                     enum cpu_exit *reason)
 {
-    for (;;) {
-        uint64_t interrupts = cpu->count.interrupts;
-        switch (take_events(cpu)) {
-        case RUN_KICKED:
-            return CPU_EXIT_KICKED;
-        case RUN_HALTED:
-            if (cpu_has_wakeup(cpu))
-                continue;
-            return CPU_EXIT_HALTED;
-        case RUN_SHUTDOWN:
-            return CPU_EXIT_SHUTDOWN;
-        case RUN_ON:
-            break;
-        }
-        if (cpu->count.interrupts != interrupts) { /* another may be due at once */
-            if (one_step)
-                return CPU_EXIT_KICKED;
-            continue;
-        }
-        block_reap(cpu);
-        if (one_step || unlikely(wants_single(cpu)) ? run_single(cpu) : run_blocks(cpu))
-            return CPU_EXIT_SHUTDOWN;
-        if (one_step)
-            return cpu->halted && !cpu_has_wakeup(cpu) ? CPU_EXIT_HALTED : CPU_EXIT_KICKED;
+    switch (take_events(cpu, event)) {
+    case RUN_KICKED:
+        *reason = CPU_EXIT_KICKED;
+        return false;
+    case RUN_HALTED:
+        *reason = CPU_EXIT_HALTED;
+        return cpu_has_wakeup(cpu);
+    case RUN_SHUTDOWN:
+        *reason = CPU_EXIT_SHUTDOWN;
+        return false;
+    case RUN_ON:
+        break;
     }
-}
-
-static enum cpu_exit run_with_host_state(struct cpu *cpu, bool one_step)
-{
-    sse_enter(cpu);
-    enum cpu_exit reason = run(cpu, one_step);
-    sse_leave(cpu);
-    return reason;
+    if (*event != EVENT_NONE) /* another may be due at once */
+        return true;
+    block_reap(cpu);
+    if (pace == PACE_TURN)
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* back after a block */
+    *reason = CPU_EXIT_SHUTDOWN;
+    return !(pace == PACE_STEP || unlikely(wants_single(cpu)) ? run_single(cpu) : run_blocks(cpu));
 }
 
 enum cpu_exit cpu_run(struct cpu *cpu)
 {
-    return run_with_host_state(cpu, false);
+    enum cpu_event event;
+    enum cpu_exit reason;
+    sse_enter(cpu);
+    while (run_turn(cpu, PACE_FREE, &event, &reason))
+        continue;
+    sse_leave(cpu);
+    return reason;
+}
+
+bool cpu_run_turn(struct cpu *cpu, enum cpu_event *event, enum cpu_exit *reason)
+{
+    sse_enter(cpu);
+    bool goes_on = run_turn(cpu, PACE_TURN, event, reason);
+    sse_leave(cpu);
+    return goes_on;
 }
 
 enum cpu_exit cpu_step(struct cpu *cpu)
 {
-    return run_with_host_state(cpu, true);
+    enum cpu_event event;
+    enum cpu_exit reason;
+    sse_enter(cpu);
+    bool goes_on = run_turn(cpu, PACE_STEP, &event, &reason);
+    sse_leave(cpu);
+    if (!goes_on)
+        return reason;
+    return event == EVENT_NONE && cpu->halted && !cpu_has_wakeup(cpu) ? CPU_EXIT_HALTED
+                                                                      : CPU_EXIT_KICKED;
+}
+
+/* The whole block at cpu->rip if it has at most `limit` instructions, else its first one. */
+static bool run_part(struct cpu *cpu, uint64_t limit)
+{
+    struct block *block = block_find(cpu, cpu->rip);
+    if (!block)
+        return deliver_fault(cpu);
+    /* A dead one came from a device and is not to be fetched again. */
+    if (block->count > limit && !block->dead)
+        return run_single(cpu);
+    cpu->fetch_context = ~UINT64_C(0); /* no cached jump leads on */
+    cpu->block = block;
+    cpu->block_rip = cpu->rip;
+    cpu->instructions += block->count;
+    return run_block(cpu, block) == EXEC_FAULT && deliver_fault(cpu);
+}
+
+bool cpu_follow(struct cpu *cpu, uint64_t limit)
+{
+    sse_enter(cpu);
+    block_reap(cpu);
+    atomic_store_explicit(&cpu->attention, 0, memory_order_relaxed);
+    bool shutdown = wants_single(cpu) ? run_single(cpu) : run_part(cpu, limit);
+    sse_leave(cpu);
+    return !shutdown;
 }

@@ -1,5 +1,6 @@
 #include "machine/board.h"
 #include "machine/boot.h"
+#include "machine/lockstep.h"
 
 #include "base/log.h"
 #include "cpu/block.h"
@@ -97,6 +98,18 @@ static int machine_check_config(const struct machine_config *config, struct erro
     return 0;
 }
 
+/* Under lockstep there is a seed in any case, so that the run can be repeated. */
+static int machine_begin_lockstep(struct machine *machine, struct error *error)
+{
+    struct machine_config *config = &machine->config;
+    while (config->lockstep && !config->has_seed)
+        config->has_seed = cpu_host_random(&config->seed);
+    machine->random_state = config->seed;
+    return config->lockstep ? lockstep_new(&machine->lockstep, machine->vcpus[0].cpu, config->seed,
+                                           stderr, error)
+                            : 0;
+}
+
 static int machine_build(struct machine *machine, struct error *error)
 {
     const struct machine_config *config = &machine->config;
@@ -123,6 +136,9 @@ static int machine_build(struct machine *machine, struct error *error)
             return result;
         machine->vcpu_count = i + 1;
     }
+    result = machine_begin_lockstep(machine, error);
+    if (result < 0)
+        return result;
     result = board_new(machine, error);
     return result < 0 ? result : machine_reset_now(machine, RESET_POWER_ON, error);
 }
@@ -170,6 +186,7 @@ void machine_free(struct machine *machine)
         device_list_free(&machine->devices);
         board_free(machine->board);
     }
+    lockstep_free(machine->lockstep);
     for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++)
         vcpu_free(&machine->vcpus[i]);
     if (machine->physmem_ready)
@@ -199,6 +216,8 @@ int machine_run(struct machine *machine)
     while (!machine->quit)
         loop_run_once(machine->loop, CLOCK_NEVER);
     machine_stop(machine);
+    if (machine->lockstep && !machine_check_lockstep(machine))
+        lockstep_summarise(machine->lockstep);
     int status = machine->status;
     machine_unlock(machine);
     return status;
@@ -288,6 +307,17 @@ void machine_fail(struct machine *machine, const struct error *error)
         machine->failure = *error;
     machine->failed = true;
     machine_quit(machine, 1);
+}
+
+bool machine_check_lockstep(struct machine *machine)
+{
+    struct error error;
+    if (!lockstep_finish(machine->lockstep))
+        return false;
+    error_set(&error, EIO, "%s", lockstep_difference(machine->lockstep));
+    machine_fail(machine, &error);
+    machine->status = 1;
+    return true;
 }
 
 const char *machine_failure(const struct machine *machine)

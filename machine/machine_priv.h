@@ -23,6 +23,7 @@
 #include <pthread.h>
 
 struct board;
+struct lockstep;
 
 struct vcpu {
     struct machine *machine;
@@ -44,6 +45,8 @@ struct machine {
     struct device_list devices;
     struct board *board;
     struct vcpu vcpus[MACHINE_CPUS_MAX];
+    struct lockstep *lockstep; /* of vCPU 0, or NULL */
+    uint64_t random_state;     /* of the guest's random numbers, under config.has_seed */
     unsigned vcpu_count;
     pthread_cond_t parked; /* some vCPU has parked */
     struct timer deadline; /* of the loop's clock: kicks vCPU 0 when a virtual timer is due */
@@ -67,6 +70,8 @@ void machine_arm_deadline(struct machine *machine);
 void machine_settle(struct machine *machine);
 /* Ends the run with a line: a reset that failed. */
 void machine_fail(struct machine *machine, const struct error *error);
+/* Compares the memories of lockstep; true: there was a difference, then or before, and the run ends. */
+bool machine_check_lockstep(struct machine *machine);
 
 /* --- vcpu.c */
 int vcpu_init(struct vcpu *vcpu, struct machine *machine, unsigned index, struct error *error);

@@ -9,6 +9,7 @@
  *   [parked] ───┘
  */
 #include "machine/boot_screen.h"
+#include "machine/lockstep.h"
 #include "machine/machine_priv.h"
 
 #include "base/log.h"
@@ -124,6 +125,13 @@ static void vcpu_shutdown(struct vcpu *vcpu)
     machine_system_reset(vcpu->machine);
 }
 
+/* Without the lock. */
+static enum cpu_exit vcpu_run(struct vcpu *vcpu)
+{
+    struct lockstep *lockstep = vcpu->machine->lockstep;
+    return lockstep ? lockstep_run(lockstep) : cpu_run(vcpu->cpu);
+}
+
 static void vcpu_turn(struct vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
@@ -139,8 +147,10 @@ static void vcpu_turn(struct vcpu *vcpu)
         machine_arm_deadline(machine);
     }
     machine_unlock(machine);
-    enum cpu_exit exit = cpu_run(vcpu->cpu);
+    enum cpu_exit exit = vcpu_run(vcpu);
     machine_lock(machine);
+    if (machine->lockstep && lockstep_difference(machine->lockstep))
+        machine_check_lockstep(machine);
     switch (exit) {
     case CPU_EXIT_KICKED:
         break;

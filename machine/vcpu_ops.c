@@ -122,6 +122,19 @@ static void ops_ferr(void *opaque, struct cpu *cpu)
     machine_unlock(machine);
 }
 
+/* SplitMix64 (Steele, Lea and Flood 2014): the numbers of a run that is to be repeated. */
+static bool ops_random(void *opaque, struct cpu *cpu, uint64_t *value)
+{
+    struct machine *machine = opaque;
+    if (!machine->config.has_seed)
+        return cpu_host_random(value);
+    uint64_t mixed = machine->random_state += UINT64_C(0x9e3779b97f4a7c15);
+    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94d049bb133111eb);
+    *value = mixed ^ mixed >> 31;
+    return true;
+}
+
 const struct cpu_ops machine_cpu_ops = {
     .port_read = ops_port_read,
     .port_write = ops_port_write,
@@ -136,4 +149,5 @@ const struct cpu_ops machine_cpu_ops = {
     .x2apic_write = ops_x2apic_write,
     .tsc_deadline = ops_tsc_deadline,
     .ferr = ops_ferr,
+    .random = ops_random,
 };

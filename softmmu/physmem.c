@@ -56,6 +56,8 @@ void physmem_add_rom(struct physmem *physmem, uint64_t base, uint64_t length, co
 
 void physmem_set_low(struct physmem *physmem, uint64_t base, uint64_t length, uint8_t attributes)
 {
+    if (physmem->watch && physmem->watch->low_set)
+        physmem->watch->low_set(physmem->watch->opaque, base, length, attributes);
     for (uint64_t page = base >> PAGE_SHIFT; page < (base + length) >> PAGE_SHIFT; page++) {
         BUG_ON(page >= LOW_PAGES);
         if (physmem->low[page] == attributes)
@@ -151,7 +153,8 @@ bool physmem_has_code(const struct physmem *physmem, ppn_t ppn)
 {
     uint64_t index = physmem_ram_index(physmem, ppn);
     return index != PHYSMEM_NOT_RAM &&
-           __atomic_load_n(&physmem->code[index], __ATOMIC_ACQUIRE) != 0;
+           (__atomic_load_n(&physmem->code[index], __ATOMIC_ACQUIRE) != 0 ||
+            (physmem->watch && physmem->watch->stored));
 }
 
 void physmem_note_write(struct physmem *physmem, gpa_t gpa, unsigned length)
@@ -160,6 +163,14 @@ void physmem_note_write(struct physmem *physmem, gpa_t gpa, unsigned length)
     if (index != PHYSMEM_NOT_RAM && physmem->ops.code_written &&
         __atomic_load_n(&physmem->code[index], __ATOMIC_ACQUIRE) & code_bits(gpa, length))
         physmem->ops.code_written(physmem->ops.opaque, gpa, length);
+    if (physmem->watch && physmem->watch->stored)
+        physmem->watch->stored(physmem->watch->opaque, gpa, length);
+}
+
+bool physmem_leaves_mark(struct physmem *physmem, gpa_t place, uint8_t bits)
+{
+    return physmem->watch && physmem->watch->entry_marked &&
+           physmem->watch->entry_marked(physmem->watch->opaque, place, bits);
 }
 
 bool physmem_read(struct physmem *physmem, gpa_t gpa, void *to, size_t length)
@@ -193,6 +204,8 @@ bool physmem_write(struct physmem *physmem, gpa_t gpa, const void *from, size_t 
         if (page) {
             memcpy(page + offset, in, chunk);
             physmem_note_write(physmem, gpa, (unsigned)chunk);
+            if (physmem->watch && physmem->watch->written)
+                physmem->watch->written(physmem->watch->opaque, gpa, in, (unsigned)chunk);
         }
         all_memory &= page != NULL;
         in += chunk;

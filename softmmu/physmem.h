@@ -24,6 +24,20 @@ struct physmem_ops {
     void *opaque;
 };
 
+/* For one who keeps a second memory alike (machine/lockstep.h); any may be NULL. */
+struct physmem_watch {
+    /* physmem_write() has put `length` bytes, within one page of RAM, at `gpa`. */
+    void (*written)(void *opaque, gpa_t gpa, const void *from, unsigned length);
+    /* physmem_set_low() was called. */
+    void (*low_set)(void *opaque, uint64_t base, uint64_t length, uint8_t attributes);
+    /* A guest walk sets `bits` (A, D) in the byte at `place`; true: it is to leave them as they are. */
+    bool (*entry_marked)(void *opaque, gpa_t place, uint8_t bits);
+    /* Bytes [gpa, gpa + length) of one page are being written.  With it set no page is written
+     * unannounced: it counts as one that holds code. */
+    void (*stored)(void *opaque, gpa_t gpa, unsigned length);
+    void *opaque;
+};
+
 struct physmem_rom {
     uint64_t base, length; /* bytes, page-aligned */
     const uint8_t *bytes;
@@ -42,6 +56,7 @@ struct physmem {
     struct physmem_rom roms[PHYSMEM_ROMS_MAX];
     unsigned rom_count;
     struct physmem_ops ops;
+    const struct physmem_watch *watch; /* NULL: none */
 };
 
 enum { PHYSMEM_CODE_LINE = 64 }; /* bytes that are marked as one; a page has 64 of them */
@@ -84,10 +99,13 @@ mpn_t physmem_mpn(const struct physmem *physmem, ppn_t ppn);
 /* Marks the lines of [gpa, gpa+length), within one page, as holding decoded code / none. */
 void physmem_mark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
 void physmem_unmark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
-/* Whether any byte of the page holds decoded code. */
+/* Whether any byte of the page holds decoded code, or its writes are watched. */
 bool physmem_has_code(const struct physmem *physmem, ppn_t ppn);
-/* Calls code_written if [gpa, gpa+length), within one page, overlaps decoded code. */
+/* Calls code_written if [gpa, gpa+length), within one page, overlaps decoded code; and the watch. */
 void physmem_note_write(struct physmem *physmem, gpa_t gpa, unsigned length);
+
+/* Does a guest walk set A and D bits at `place` itself, or is that left to the watch? */
+bool physmem_leaves_mark(struct physmem *physmem, gpa_t place, uint8_t bits);
 
 /* Device and loader access to RAM (and reads of ROM), any length, any alignment.  What is not RAM
  * reads as all ones and swallows writes: DMA never reaches device registers.  Returns true when all

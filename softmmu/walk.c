@@ -55,7 +55,7 @@ static uint64_t entry_load(struct walk *walk, gpa_t place)
 static void entry_set(struct walk *walk, gpa_t place, uint64_t bits)
 {
     uint8_t *page = physmem_page_write(walk->mmu->physmem, gpa_ppn(place), NULL);
-    if (!page)
+    if (!page || physmem_leaves_mark(walk->mmu->physmem, place, (uint8_t)bits))
         return; /* tables in ROM keep their bits */
     __atomic_fetch_or(page + (place.v & PAGE_OFFSET_MASK), (uint8_t)bits, __ATOMIC_RELAXED);
     physmem_note_write(walk->mmu->physmem, place, 1);

@@ -281,6 +281,7 @@ enum which_flag {
     FLAG_INTERP_ONLY,
     FLAG_NO_CHAIN,
     FLAG_ONE_INSN,
+    FLAG_LOCKSTEP,
     FLAG_IGNORED,
 };
 
@@ -298,11 +299,20 @@ static int parse_flag(struct option_context *context, const char *value)
         [FLAG_INTERP_ONLY] = &options->machine.interpret,
         [FLAG_NO_CHAIN] = &options->machine.translate.no_chain,
         [FLAG_ONE_INSN] = &options->machine.translate.one_insn_per_block,
+        [FLAG_LOCKSTEP] = &options->machine.lockstep,
         [FLAG_IGNORED] = &ignored,
     };
 
     *places[context->which] = true;
     return 0;
+}
+
+static int parse_seed(struct option_context *context, const char *value)
+{
+    struct machine_config *machine = &context->options->machine;
+
+    machine->has_seed = true;
+    return option_number(context->what, value, 0, UINT64_MAX, &machine->seed, context->error);
 }
 
 /* Options with one possible value. */
@@ -398,6 +408,8 @@ static const struct option_row option_rows[] = {
     {"nodefaults", NULL, NULL, "no serial port and no monitor but those asked for", parse_flag, FLAG_NODEFAULTS},
     {"no-user-config", NULL, NULL, "accepted: there are no configuration files", parse_flag, FLAG_IGNORED},
     {"pidfile", NULL, "FILE", "write the process's number there, remove the file at the end", parse_text, TEXT_PIDFILE},
+    {"lockstep", NULL, NULL, "the interpreter beside the engine, compared after each block; a difference ends the run", parse_flag, FLAG_LOCKSTEP},
+    {"seed", NULL, "N", "the guest's random numbers (RDRAND) follow from N", parse_seed},
     {"d", NULL, "LIST", "log these, separated by commas; -d help lists them", parse_log},
     {"D", NULL, "FILE", "write the log there, not to stderr", parse_text, TEXT_LOG_FILE},
 };
@@ -446,11 +458,19 @@ static int parse_help(struct option_context *context, const char *value)
     return 0;
 }
 
-static const struct option_row *find_row(const char *name)
+static bool is_name(const char *name, const char *word, size_t length)
 {
+    return name && strlen(name) == length && !memcmp(name, word, length);
+}
+
+/* The row of `word`, or of what stands before its '='. */
+static const struct option_row *find_row(const char *word)
+{
+    size_t length = strcspn(word, "=");
     for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
         const struct option_row *row = &option_rows[i];
-        if (!strcmp(row->name, name) || (row->alias && !strcmp(row->alias, name)))
+        if ((is_name(row->name, word, length) || is_name(row->alias, word, length)) &&
+            (!word[length] || row->argument))
             return row;
     }
     return NULL;
@@ -519,7 +539,9 @@ static int parse_arguments(struct option_context *context, int argc, char *const
         const struct option_row *row = find_row(name);
         if (!row)
             return unknown_option(context->what, name, context->error);
-        if (row->argument) {
+        if (strchr(name, '=')) {
+            value = strchr(name, '=') + 1;
+        } else if (row->argument) {
             if (i + 1 == argc)
                 return error_set(context->error, EINVAL, "%s: its value is missing; write -%s %s",
                                  context->what, row->name, row->argument);

@@ -1,0 +1,89 @@
+/* Flags that the SDM leaves undefined may differ between engines.  Lockstep asks this file only
+ * when there was a difference, so that engines which agree in them too are compared in full.
+ *
+ * A block leaves a set of flags undefined.  At its end the leader's values hold for both.  What
+ * reads them within the block spreads them:
+ *   images of EFLAGS (PUSHF, LAHF, the frame of an exception): the difference must lie in these
+ * bits; decisions (Jcc, SETcc, ADC and so on): no defined program does that; anything may follow.
+ */
+#include "machine/lockstep_priv.h"
+
+#include "cpu/flags.h"
+
+struct undefined {
+    uint32_t flags;     /* now */
+    uint32_t in_images; /* were read as they are */
+    bool decided;       /* something was made to hang on them */
+};
+
+static bool is_shift(const struct opcode_row *row)
+{
+    static const char *const names[] = {"shl", "shr", "sar",  "rol", "ror",
+                                        "rcl", "rcr", "shld", "shrd"};
+    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
+        if (!strcmp(row->mnemonic, names[i]))
+            return true;
+    return false;
+}
+
+/* Rows that read all arithmetic flags store or push them. */
+static bool makes_image(const struct opcode_row *row)
+{
+    const uint32_t lahf = F_CF | F_PF | F_AF | F_ZF | F_SF;
+    return (row->flags_read & lahf) == lahf;
+}
+
+static void undefined_after(struct undefined *undefined, const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    uint32_t read = row->flags_read & undefined->flags;
+    if (read && makes_image(row))
+        undefined->in_images |= read;
+    else if (read)
+        undefined->decided = true;
+    if (is_shift(row)) /* by how much is not known here: what may be undefined */
+        undefined->flags |= row->flags_undefined | F_AF | F_OF | F_CF;
+    else
+        undefined->flags =
+            (undefined->flags & ~row->flags_written) | (row->flags_undefined & F_ARITH);
+}
+
+static struct undefined undefined_in_turn(const struct lockstep *lockstep)
+{
+    const struct block *block = lockstep->leader->block;
+    struct undefined undefined = {0};
+    if (!block || lockstep->event != EVENT_NONE)
+        return undefined;
+    for (uint64_t i = 0; i < lockstep->instructions && i < block->count; i++)
+        undefined_after(&undefined, &block->insns[i]);
+    if (lockstep->faulted)
+        undefined.in_images |= undefined.flags;
+    return undefined;
+}
+
+/* Whether registers other than the flags agree, and memory. */
+static bool rest_within(const struct lockstep *lockstep, uint32_t flags)
+{
+    uint8_t mask = (uint8_t)(flags | flags >> 8);
+    return lockstep_registers_within(lockstep, mask) && lockstep_stores_within(lockstep, mask);
+}
+
+bool lockstep_excuse(struct lockstep *lockstep)
+{
+    struct undefined undefined = undefined_in_turn(lockstep);
+    struct cpu *leader = lockstep->leader, *twin = lockstep->twin;
+    uint32_t flags_differ = cpu_eflags(leader) ^ cpu_eflags(twin);
+    if (undefined.decided) {
+        lockstep_adopt_registers(lockstep);
+        lockstep_memory_sync(lockstep);
+        return true;
+    }
+    if (flags_differ & ~(undefined.flags | undefined.in_images) ||
+        !rest_within(lockstep, undefined.in_images))
+        return false;
+    lockstep_adopt_stores(lockstep);
+    for (unsigned n = 0; n < 16; n++)
+        twin->regs[n] = leader->regs[n];
+    twin->lazy = leader->lazy;
+    return true;
+}

@@ -1,0 +1,83 @@
+/* What is said about the first difference. */
+#include "machine/lockstep_priv.h"
+
+#include "translate/disassemble.h"
+
+#include <inttypes.h>
+
+/* The block's bytes as they are now; returns how many, at most `room`. */
+static unsigned block_bytes_now(const struct lockstep *lockstep, const struct block *block,
+                                uint8_t *bytes, unsigned room)
+{
+    unsigned count = block->bytes < room ? block->bytes : room;
+    unsigned first = PAGE_BYTES - (unsigned)(block->gpa & PAGE_OFFSET_MASK);
+    if (first > count)
+        first = count;
+    physmem_read(lockstep->memory, GPA(block->gpa), bytes, first);
+    if (count > first)
+        physmem_read(lockstep->memory, GPA(block->second_gpa), bytes + first, count - first);
+    return count;
+}
+
+static void report_block(const struct lockstep *lockstep, const struct block *block)
+{
+    FILE *out = lockstep->out;
+    uint8_t bytes[BLOCK_INSNS_MAX * 15];
+    unsigned count = block_bytes_now(lockstep, block, bytes, sizeof bytes);
+    struct disassembler *disassembler = NULL;
+
+    fprintf(out,
+            "  block      %" PRIx64 " at GPA %" PRIx64 ", %u instructions, %" PRIu64
+            " of them done%s\n",
+            lockstep->rip, block->gpa, block->count, lockstep->instructions,
+            block->dead ? "; its bytes have been written since" : "");
+    fprintf(out, "  bytes     ");
+    for (unsigned i = 0; i < count; i++)
+        fprintf(out, " %02x", bytes[i]);
+    fprintf(out, "\n  rows      ");
+    for (unsigned i = 0; i < block->count; i++)
+        fprintf(out, " %s", opcode_rows[block->insns[i].row].id);
+    fprintf(out, "\n  guest code\n");
+    if (disassembler_new(&disassembler, NULL) == 0) {
+        disassemble_lines(disassembler, out, "    ", block->mode & MODE_CODE, bytes, count,
+                          lockstep->rip);
+        disassembler_free(disassembler);
+    }
+    if (lockstep->probe.describe_block)
+        lockstep->probe.describe_block(lockstep->probe.opaque, block, out);
+}
+
+void lockstep_report(struct lockstep *lockstep)
+{
+    FILE *out = lockstep->out;
+    snprintf(lockstep->line, sizeof lockstep->line,
+             "lockstep: %s differs after block %" PRIu64 ": %s, and interpreted %s",
+             lockstep->field, lockstep->turns, lockstep->of_leader, lockstep->of_twin);
+    fprintf(out, "lockstep: the first difference, in block %" PRIu64 ", instruction %" PRIu64 "\n",
+            lockstep->turns, lockstep->count.instructions + lockstep->instructions);
+    fprintf(out, "  seed       %" PRIu64 "\n", lockstep->seed);
+    fprintf(out, "  field      %s\n  engine     %s\n  interpreter %s\n", lockstep->field,
+            lockstep->of_leader, lockstep->of_twin);
+    if (lockstep->event != EVENT_NONE)
+        fprintf(out, "  an event was taken at %" PRIx64 "\n", lockstep->rip);
+    if (lockstep->leader->block)
+        report_block(lockstep, lockstep->leader->block);
+    fprintf(out, "the engine's processor\n");
+    cpu_describe(lockstep->leader, out);
+    fprintf(out, "the interpreter's processor\n");
+    cpu_describe(lockstep->twin, out);
+    fflush(out);
+}
+
+void lockstep_summarise(const struct lockstep *lockstep)
+{
+    const struct lockstep_count *count = &lockstep->count;
+    fprintf(lockstep->out,
+            "lockstep: no difference in %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
+            " interrupts, %" PRIu64 " exceptions, %" PRIu64 " device accesses, %" PRIu64
+            " written ranges; %" PRIu64 " whole memories; undefined flags let pass %" PRIu64
+            " times; seed %" PRIu64 "\n",
+            count->blocks, count->instructions, count->interrupts, count->exceptions,
+            count->accesses, count->stores, count->memories, count->flags_undefined,
+            lockstep->seed);
+}
