@@ -1,6 +1,7 @@
 #include "translate/engine.h"
 
 #include "translate/flags.h"
+#include "translate/trace_translation.h"
 #include "translate/translated.h"
 
 #include <errno.h>
@@ -97,6 +98,7 @@ static void translation_drop(struct translator *translator, struct translated *t
     if (translation->dead)
         return;
     translation->dead = true;
+    trace_translation_dropped(translator, translation);
     link_drop(translator, translation);
     block_interpret(translator, translation->block);
 }
@@ -185,6 +187,9 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
         return result;
     }
     stubs_emit(translator);
+    if (options->trace)
+        trace_code_cache(options->trace,
+                         (uintptr_t)code_executable(&translator->cache, translator->cache.writable));
     block_kill_all(cpu); /* blocks that were decoded without the engine */
     cpu->engine_state = translator;
     cpu->engine = &engine;

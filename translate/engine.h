@@ -28,6 +28,7 @@ struct translate_options {
     bool no_chain;          /* no links: every block returns */
     bool one_insn_per_block;
     bool count;             /* keep cpu->instructions exact */
+    struct trace_writer *trace; /* NULL: none; stays the caller's, who closes it after the detach */
 };
 
 /* Gives `cpu` a translator, before it runs.  Negative errno and a line when the host has no memory for it or refuses to

@@ -7,6 +7,7 @@
  *      slow:   what is rare: the interpreter executes one instruction, and back
  *      exits:  guards of links to other pages; the way to the run loop
  */
+#include "translate/trace_translation.h"
 #include "translate/translating.h"
 
 enum { CODE_BYTES_MAX = 64 << 10 }; /* no block's code is longer */
@@ -207,6 +208,10 @@ static void emit_count(struct translating *t)
 {
     if (t->translator->options.count)
         emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_CPU, CPU_AT(instructions), t->block->count);
+    if (t->translator->options.trace) {
+        emit_mov_imm(&t->e, HOST_T0, (uintptr_t)&t->translation->executions);
+        emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_T0, 0, 1);
+    }
 }
 
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
@@ -242,6 +247,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     translation->bytes = (uint32_t)(t.e.at - t.e.start);
     translation->exit_count = t.exit_count;
     memcpy(translation->exits, t.exits, t.exit_count * sizeof *t.exits);
+    trace_translation(cpu, &t);
     code_cache_commit(cache, t.e.at);
     translator->count.translated++;
     translator->count.bytes_guest += block->bytes;

@@ -50,6 +50,7 @@ struct translated {
     struct exit *exits[EXITS_MAX];
     struct exit *incoming;
     struct translated *region_next;
+    uint64_t id, executions; /* for the trace; the code itself counts, when there is one */
     bool dead;
 };
 
@@ -57,6 +58,7 @@ struct translator {
     struct translate_options options;
     struct code_cache cache;
     struct translated *regions[CODE_REGIONS];
+    uint64_t last_id; /* of a translation */
     /* stubs, executable addresses */
     uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or the address of an exit */
     uint8_t *stub_exit;    /* T0: the exit */
