@@ -154,6 +154,7 @@ struct machine *machine_new(const struct machine_config *config, struct loop *lo
         return NULL;
     }
     machine->config = *config;
+    machine->config.translate.count |= config->lockstep;
     machine->loop = loop;
     pthread_cond_init(&machine->parked, NULL);
     clock_init(&machine->clock);
