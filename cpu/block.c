@@ -518,6 +518,19 @@ static bool second_page_holds(struct cpu *cpu, const struct block *block, uint64
     return !*faulted && second.v == block->second_gpa;
 }
 
+static struct block *cache_search(const struct block_cache *cache, uint64_t gpa, uint32_t mode)
+{
+    struct block *block = cache->buckets[bucket_of(cache, gpa, mode)];
+    while (block && (block->gpa != gpa || block->mode != mode))
+        block = block->hash_next;
+    return block;
+}
+
+const struct block *block_at(const struct cpu *cpu, uint64_t gpa, uint32_t mode)
+{
+    return cache_search(cpu->blocks, gpa, mode);
+}
+
 struct block *block_find(struct cpu *cpu, uint64_t rip)
 {
     uint64_t linear = (cpu->code_base + rip) & cpu->linear_mask;
@@ -528,10 +541,7 @@ struct block *block_find(struct cpu *cpu, uint64_t rip)
     gpa_t gpa;
     if (fetch_translate(cpu, linear, &gpa))
         return NULL;
-    struct block_cache *cache = cpu->blocks;
-    struct block *block = cache->buckets[bucket_of(cache, gpa.v, cpu->mode)];
-    while (block && (block->gpa != gpa.v || block->mode != cpu->mode))
-        block = block->hash_next;
+    struct block *block = cache_search(cpu->blocks, gpa.v, cpu->mode);
     if (!block)
         return block_decode(cpu, rip, linear, gpa);
     bool faulted = false, whole = fetch_limit(cpu, rip) >= block->bytes;

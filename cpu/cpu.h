@@ -314,7 +314,8 @@ enum cpu_event { EVENT_NONE, EVENT_INIT, EVENT_SIPI, EVENT_NMI, EVENT_INTERRUPT 
 must_check bool cpu_run_turn(struct cpu *cpu, enum cpu_event *event, enum cpu_exit *reason);
 /* For a cpu that follows another: runs the block at rip if it has at most `limit` instructions, else
  * one instruction; looks at no line.  Such a cpu has some line raised that is never taken, so that
- * no block leads straight into another.  False: a triple fault. */
+ * no block leads straight into another.  Afterwards cpu->block is what was run, or NULL; to
+ * block_reap() is the caller's.  False: a triple fault. */
 must_check bool cpu_follow(struct cpu *cpu, uint64_t limit);
 
 /* A random number of the host's; false when it has none yet. */

@@ -342,7 +342,7 @@ static bool run_part(struct cpu *cpu, uint64_t limit)
 bool cpu_follow(struct cpu *cpu, uint64_t limit)
 {
     sse_enter(cpu);
-    block_reap(cpu);
+    cpu->block = NULL;
     atomic_store_explicit(&cpu->attention, 0, memory_order_relaxed);
     bool shutdown = wants_single(cpu) ? run_single(cpu) : run_part(cpu, limit);
     sse_leave(cpu);

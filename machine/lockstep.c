@@ -78,6 +78,7 @@ void lockstep_free(struct lockstep *lockstep)
     free(lockstep->bytes.items);
     free(lockstep->marks.items);
     free(lockstep->stores.items);
+    free(lockstep->ran.items);
     free(lockstep);
 }
 
@@ -123,6 +124,18 @@ static bool twin_takes(struct lockstep *lockstep)
     return alive;
 }
 
+/* One block or instruction of the twin's; false: a triple fault. */
+static bool twin_runs(struct lockstep *lockstep, uint64_t limit)
+{
+    struct cpu *twin = lockstep->twin;
+    bool alive = cpu_follow(twin, limit);
+    size_t count = lockstep->ran.count;
+    if (twin->block && (!count || lockstep->ran.items[count - 1].block != twin->block))
+        *LOCKSTEP_APPEND(&lockstep->ran) =
+            (struct lockstep_ran){.block = twin->block, .rip = twin->block_rip};
+    return alive;
+}
+
 /* Has the leader gone further in a repeated string instruction that both are in? */
 static bool is_behind_in_string(const struct lockstep *lockstep)
 {
@@ -142,12 +155,12 @@ static bool twin_follows(struct lockstep *lockstep, uint64_t begin)
     const uint64_t end = begin + lockstep->instructions;
     bool alive = true, met_none = !lockstep->faulted;
     while (alive && twin->instructions < end && !(met_none && !exceptions_agree(lockstep)))
-        alive = cpu_follow(twin, end - twin->instructions);
+        alive = twin_runs(lockstep, end - twin->instructions);
     while (alive && lockstep->faulted && twin->instructions == end && !exceptions_agree(lockstep))
-        alive = cpu_follow(twin, 0);
+        alive = twin_runs(lockstep, 0);
     while (alive && !lockstep->faulted && twin->instructions == end &&
            is_behind_in_string(lockstep))
-        alive = cpu_follow(twin, 0);
+        alive = twin_runs(lockstep, 0);
     if (twin->instructions != end) {
         char texts[2][LOCKSTEP_TEXT];
         snprintf(texts[0], LOCKSTEP_TEXT, "%" PRIu64, lockstep->instructions);
@@ -194,6 +207,7 @@ static void forget_turn(struct lockstep *lockstep)
 {
     lockstep->records.count = lockstep->next_record = 0;
     lockstep->bytes.count = lockstep->stores.count = lockstep->marks.count = 0;
+    lockstep->ran.count = 0;
 }
 
 /* True: and on. */
@@ -202,7 +216,7 @@ static bool take_turn(struct lockstep *lockstep, enum cpu_exit *reason)
     struct cpu *leader = lockstep->leader, *twin = lockstep->twin;
     const uint64_t begin = leader->instructions, twin_begin = twin->instructions;
     lockstep->rip = leader->rip;
-    leader->block = NULL; /* which block it was is asked afterwards */
+    block_reap(twin); /* nobody asks for the last turn's blocks any more */
     lockstep->running = true;
     bool alive = cpu_run_turn(leader, &lockstep->event, reason);
     lockstep->running = false;
@@ -241,7 +255,6 @@ enum cpu_exit lockstep_run(struct lockstep *lockstep)
 bool lockstep_finish(struct lockstep *lockstep)
 {
     if (!lockstep->differs && lockstep->synced) {
-        lockstep->leader->block = NULL;
         lockstep_compare_memories(lockstep);
         if (lockstep->differs)
             lockstep_report(lockstep);

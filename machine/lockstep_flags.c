@@ -50,12 +50,13 @@ static void undefined_after(struct undefined *undefined, const struct insn *insn
 
 static struct undefined undefined_in_turn(const struct lockstep *lockstep)
 {
-    const struct block *block = lockstep->leader->block;
     struct undefined undefined = {0};
-    if (!block || lockstep->event != EVENT_NONE)
-        return undefined;
-    for (uint64_t i = 0; i < lockstep->instructions && i < block->count; i++)
-        undefined_after(&undefined, &block->insns[i]);
+    uint64_t left = lockstep->instructions;
+    for (size_t i = 0; i < lockstep->ran.count; i++) {
+        const struct block *block = lockstep->ran.items[i].block;
+        for (unsigned n = 0; n < block->count && left; n++, left--)
+            undefined_after(&undefined, &block->insns[n]);
+    }
     if (lockstep->faulted)
         undefined.in_images |= undefined.flags;
     return undefined;

@@ -41,6 +41,12 @@ struct lockstep_store {
     unsigned length;
 };
 
+/* A block that the twin ran, or a block of one instruction. */
+struct lockstep_ran {
+    const struct block *block;
+    uint64_t rip;
+};
+
 /* A and D bits that a walk of the leader set. */
 struct lockstep_mark {
     uint64_t place;
@@ -75,6 +81,7 @@ struct lockstep {
     LOCKSTEP_LIST(uint8_t) bytes;
     LOCKSTEP_LIST(struct lockstep_mark) marks;
     LOCKSTEP_LIST(struct lockstep_store) stores;
+    LOCKSTEP_LIST(struct lockstep_ran) ran;
     uint64_t a20_mask; /* of the leader, as last recorded */
     int vector;        /* that the leader acknowledged in this turn */
 

@@ -19,32 +19,42 @@ static unsigned block_bytes_now(const struct lockstep *lockstep, const struct bl
     return count;
 }
 
-static void report_block(const struct lockstep *lockstep, const struct block *block)
+static void report_ran(const struct lockstep *lockstep, const struct lockstep_ran *ran,
+                       struct disassembler *disassembler)
 {
     FILE *out = lockstep->out;
+    const struct block *block = ran->block;
     uint8_t bytes[BLOCK_INSNS_MAX * 15];
     unsigned count = block_bytes_now(lockstep, block, bytes, sizeof bytes);
-    struct disassembler *disassembler = NULL;
 
-    fprintf(out,
-            "  block      %" PRIx64 " at GPA %" PRIx64 ", %u instructions, %" PRIu64
-            " of them done%s\n",
-            lockstep->rip, block->gpa, block->count, lockstep->instructions,
-            block->dead ? "; its bytes have been written since" : "");
-    fprintf(out, "  bytes     ");
+    fprintf(out, "  block      %" PRIx64 " at GPA %" PRIx64 "%s\n  bytes     ", ran->rip,
+            block->gpa, block->dead ? "; its bytes have been written since" : "");
     for (unsigned i = 0; i < count; i++)
         fprintf(out, " %02x", bytes[i]);
     fprintf(out, "\n  rows      ");
     for (unsigned i = 0; i < block->count; i++)
         fprintf(out, " %s", opcode_rows[block->insns[i].row].id);
     fprintf(out, "\n  guest code\n");
-    if (disassembler_new(&disassembler, NULL) == 0) {
+    if (disassembler)
         disassemble_lines(disassembler, out, "    ", block->mode & MODE_CODE, bytes, count,
-                          lockstep->rip);
-        disassembler_free(disassembler);
-    }
-    if (lockstep->probe.describe_block)
-        lockstep->probe.describe_block(lockstep->probe.opaque, block, out);
+                          ran->rip);
+}
+
+static void report_code(const struct lockstep *lockstep)
+{
+    struct disassembler *disassembler = NULL;
+    if (!lockstep->ran.count)
+        return;
+    if (disassembler_new(&disassembler, NULL) < 0)
+        disassembler = NULL;
+    for (size_t i = 0; i < lockstep->ran.count; i++)
+        report_ran(lockstep, &lockstep->ran.items[i], disassembler);
+    disassembler_free(disassembler);
+    const struct block *first = lockstep->ran.items[0].block;
+    const struct block *his =
+        block_at(lockstep->leader, first->gpa, first->mode & ~(uint32_t)MODE_SINGLE);
+    if (his && lockstep->probe.describe_block)
+        lockstep->probe.describe_block(lockstep->probe.opaque, his, lockstep->out);
 }
 
 void lockstep_report(struct lockstep *lockstep)
@@ -60,8 +70,9 @@ void lockstep_report(struct lockstep *lockstep)
             lockstep->of_leader, lockstep->of_twin);
     if (lockstep->event != EVENT_NONE)
         fprintf(out, "  an event was taken at %" PRIx64 "\n", lockstep->rip);
-    if (lockstep->leader->block)
-        report_block(lockstep, lockstep->leader->block);
+    fprintf(out, "  instructions %" PRIu64 "%s\n", lockstep->instructions,
+            lockstep->faulted ? ", and an exception" : "");
+    report_code(lockstep);
     fprintf(out, "the engine's processor\n");
     cpu_describe(lockstep->leader, out);
     fprintf(out, "the interpreter's processor\n");
