@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 struct bus_span {
-    uint64_t first, last; /* addresses, inclusive */
-    struct region *region;
+    uint64_t first, last;  /* addresses, inclusive */
+    struct region *region; /* NULL: nobody */
 };
 
 void bus_init(struct bus *bus, const char *name, uint64_t limit)
@@ -71,6 +71,7 @@ static void rebuild(struct bus *bus)
     uint64_t *borders = malloc((2 * bus->count + 1) * sizeof *borders);
     BUG_ON(!borders);
     size_t border_count = 0;
+    borders[border_count++] = 0;
     for (size_t i = 0; i < bus->count; i++) {
         uint64_t last = region_last(bus, bus->regions[i]);
         borders[border_count++] = bus->regions[i]->base;
@@ -85,11 +86,10 @@ static void rebuild(struct bus *bus)
         uint64_t last = i + 1 < border_count ? borders[i + 1] - 1 : bus->limit;
         if (i + 1 < border_count && borders[i] == borders[i + 1])
             continue;
-        struct region *region = region_seen(bus, borders[i]);
-        if (region)
-            append_span(bus, borders[i], last, region);
+        append_span(bus, borders[i], last, region_seen(bus, borders[i]));
     }
     free(borders);
+    memset(bus->recent, 0, sizeof bus->recent);
 }
 
 static bool list_take_out(struct bus *bus, const struct region *region)
@@ -137,7 +137,7 @@ void bus_move(struct bus *bus, struct region *region, uint64_t base)
     bus_add(bus, region);
 }
 
-static const struct bus_span *span_find(const struct bus *bus, uint64_t address)
+static const struct bus_span *span_search(const struct bus *bus, uint64_t address)
 {
     size_t low = 0, high = bus->span_count;
     while (low < high) {
@@ -155,8 +155,17 @@ static const struct bus_span *span_find(const struct bus *bus, uint64_t address)
 
 struct region *bus_find(const struct bus *bus, uint64_t address)
 {
-    const struct bus_span *span = span_find(bus, address);
+    const struct bus_span *span = span_search(bus, address);
     return span ? span->region : NULL;
+}
+
+/* WHY: drivers come back to the same few registers. */
+static const struct bus_span *span_find(struct bus *bus, uint64_t address)
+{
+    const struct bus_span **recent = &bus->recent[address % BUS_RECENT];
+    if (unlikely(!*recent || address < (*recent)->first || address > (*recent)->last))
+        *recent = span_search(bus, address);
+    return *recent;
 }
 
 /* --- one access within one region */
@@ -243,14 +252,15 @@ static void pieces_write(const struct region *region, uint64_t offset, unsigned 
 
 /* --- one access on the bus */
 
-/* How many of `left` bytes at `address` belong together: to `*span`, or (NULL) a byte to nobody. */
-static unsigned run_length(const struct bus *bus, uint64_t address, unsigned left,
-                           const struct bus_span **span)
+/* How many of `left` bytes at `address` belong together: to `*region`, or (NULL) to nobody. */
+static unsigned run_length(struct bus *bus, uint64_t address, unsigned left,
+                           struct region **region)
 {
-    *span = address <= bus->limit ? span_find(bus, address) : NULL;
-    if (!*span)
+    const struct bus_span *span = address <= bus->limit ? span_find(bus, address) : NULL;
+    *region = span ? span->region : NULL;
+    if (!span)
         return 1;
-    uint64_t room = (*span)->last - address;
+    uint64_t room = span->last - address;
     return room < left - 1 ? (unsigned)room + 1 : left;
 }
 
@@ -258,10 +268,11 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
     uint64_t value = 0;
     for (unsigned done = 0; done < size;) {
-        const struct bus_span *span;
+        struct region *region;
         uint64_t at = address + done;
-        unsigned run = run_length(bus, at, size - done, &span);
-        uint64_t part = span ? pieces_read(span->region, at - span->region->base, run) : 0xff;
+        unsigned run = run_length(bus, at, size - done, &region);
+        uint64_t part = region ? pieces_read(region, at - region->base, run)
+                               : low_bytes(~UINT64_C(0), run);
         value |= part << 8 * done;
         done += run;
     }
@@ -271,12 +282,12 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     for (unsigned done = 0; done < size;) {
-        const struct bus_span *span;
+        struct region *region;
         uint64_t at = address + done;
-        unsigned run = run_length(bus, at, size - done, &span);
+        unsigned run = run_length(bus, at, size - done, &region);
         /* WHY: a write may move or remove regions, so each part looks its region up anew. */
-        if (span)
-            pieces_write(span->region, at - span->region->base, run, value >> 8 * done);
+        if (region)
+            pieces_write(region, at - region->base, run, value >> 8 * done);
         done += run;
     }
 }

@@ -26,6 +26,8 @@ struct region {
     void *opaque;
 };
 
+enum { BUS_RECENT = 32 };
+
 struct bus {
     const char *name;
     uint64_t limit; /* highest address */
@@ -33,6 +35,7 @@ struct bus {
     size_t count, capacity;
     struct bus_span *spans; /* the flattened view, by address */
     size_t span_count, span_capacity;
+    const struct bus_span *recent[BUS_RECENT]; /* last found for an address of these low bits */
 };
 
 void bus_init(struct bus *bus, const char *name, uint64_t limit);
