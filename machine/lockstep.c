@@ -192,10 +192,11 @@ static void compare(struct lockstep *lockstep, bool leader_alive, bool twin_aliv
     if (leader_alive != twin_alive)
         lockstep_note(lockstep, "processor", leader_alive ? "runs" : "shut down by a triple fault",
                       twin_alive ? "runs" : "shut down by a triple fault");
+    const bool only_state = !lockstep->differs;
     if (leader_alive)
         lockstep_registers_agree(lockstep, true);
     lockstep_compare_stores(lockstep);
-    if (unlikely(lockstep->differs) && lockstep_excuse(lockstep)) {
+    if (unlikely(lockstep->differs) && lockstep_excuse(lockstep, only_state)) {
         lockstep->differs = false;
         lockstep->count.flags_undefined++;
     }

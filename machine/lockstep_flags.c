@@ -69,7 +69,7 @@ static bool rest_within(const struct lockstep *lockstep, uint32_t flags)
     return lockstep_registers_within(lockstep, mask) && lockstep_stores_within(lockstep, mask);
 }
 
-bool lockstep_excuse(struct lockstep *lockstep)
+bool lockstep_excuse(struct lockstep *lockstep, bool only_state)
 {
     struct undefined undefined = undefined_in_turn(lockstep);
     struct cpu *leader = lockstep->leader, *twin = lockstep->twin;
@@ -79,7 +79,7 @@ bool lockstep_excuse(struct lockstep *lockstep)
         lockstep_memory_sync(lockstep);
         return true;
     }
-    if (flags_differ & ~(undefined.flags | undefined.in_images) ||
+    if (!only_state || flags_differ & ~(undefined.flags | undefined.in_images) ||
         !rest_within(lockstep, undefined.in_images))
         return false;
     lockstep_adopt_stores(lockstep);

@@ -142,9 +142,10 @@ bool lockstep_registers_within(const struct lockstep *lockstep, uint8_t mask);
 /* The twin's registers become the leader's. */
 void lockstep_adopt_registers(struct lockstep *lockstep);
 
-/* --- lockstep_flags.c: after a turn that ended in a difference: could undefined flags have made
- * it? Then the twin takes over the leader's state, and true. */
-bool lockstep_excuse(struct lockstep *lockstep);
+/* --- lockstep_flags.c: after a turn that ended in a difference, `only_state` if it was one of
+ * registers and memory: could undefined flags have made it?  Then the twin takes over the leader's
+ * state, and true. */
+bool lockstep_excuse(struct lockstep *lockstep, bool only_state);
 
 /* --- lockstep_report.c */
 void lockstep_report(struct lockstep *lockstep);

@@ -35,6 +35,7 @@ static const char *const segment_names[] = {"ES", "CS", "SS", "DS", "FS", "GS"};
 
 /* clang-format off */
 static const struct register_row register_rows[] = {
+    ONE("exceptions delivered", count.exceptions),
     ONE("RIP", rip),
     ARRAY("general register", regs, 16, 8, VALUE_NUMBER, general_names),
     ARRAY("segment", segs, 6, sizeof(struct segment), VALUE_SEGMENT, segment_names),
@@ -84,7 +85,6 @@ static const struct register_row register_rows[] = {
     ARRAY("MSR mc_misc", msr.mc_misc, 4, 8, VALUE_NUMBER, NULL),
     MSR(tsc_offset), MSR(tsc_deadline), MSR(spec_ctrl), MSR(platform_info), MSR(bios_sign_id),
     MSR(smi_count),
-    ONE("exceptions delivered", count.exceptions),
 };
 /* clang-format on */
 
@@ -196,12 +196,11 @@ static bool row_agrees(struct lockstep *lockstep, const struct register_row *row
 
 bool lockstep_registers_agree(struct lockstep *lockstep, bool note)
 {
-    bool agree = flags_agree(lockstep, note);
-    if (likely(all_the_same(lockstep)))
-        return agree;
-    for (unsigned i = 0; i < ARRAY_LENGTH(register_rows); i++)
-        agree &= row_agrees(lockstep, &register_rows[i], note);
-    return agree;
+    bool agree = true;
+    if (unlikely(!all_the_same(lockstep)))
+        for (unsigned i = 0; i < ARRAY_LENGTH(register_rows); i++)
+            agree &= row_agrees(lockstep, &register_rows[i], note);
+    return flags_agree(lockstep, note) && agree;
 }
 
 bool lockstep_registers_within(const struct lockstep *lockstep, uint8_t mask)
