@@ -9,18 +9,29 @@
 
 enum { DEBUG_IO = 2, TSS_BITMAP = 102, TSS_32 = 8 };
 
+static always_inline bool load_tss_word(struct cpu *cpu, uint64_t offset, uint64_t *value)
+{
+    uint64_t linear = cpu->tr.base + offset;
+    const void *host =
+        mem_system_fast(cpu, cpu_is_long(cpu) ? linear : (uint32_t)linear, 2, false);
+    if (unlikely(!host))
+        return mem_system_load(cpu, linear, 2, value);
+    *value = load_le16(host);
+    return false;
+}
+
 /* SDM 1 §18.5.2: two bytes of the bitmap are read, for an access may cross one. */
-static cold_path bool bitmap_allows(struct cpu *cpu, uint16_t port, unsigned size)
+static never_inline bool bitmap_allows(struct cpu *cpu, uint16_t port, unsigned size)
 {
     uint64_t base, bits;
     if (!(cpu->tr.attributes & TSS_32) || cpu->tr.limit < TSS_BITMAP + 1)
         return cpu_fault(cpu, VECTOR_GP, 0);
-    if (mem_system_load(cpu, cpu->tr.base + TSS_BITMAP, 2, &base))
+    if (load_tss_word(cpu, TSS_BITMAP, &base))
         return true;
     uint64_t at = base + port / 8;
     if (at + 1 > cpu->tr.limit)
         return cpu_fault(cpu, VECTOR_GP, 0);
-    if (mem_system_load(cpu, cpu->tr.base + at, 2, &bits))
+    if (load_tss_word(cpu, at, &bits))
         return true;
     return bits >> (port & 7) & ((1u << size) - 1) ? cpu_fault(cpu, VECTOR_GP, 0) : false;
 }
