@@ -83,6 +83,12 @@ static void machine_clock_moved(void *opaque)
 
 /* --- life */
 
+void machine_trace(struct machine *machine, struct trace_writer *trace)
+{
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        translator_trace(machine->vcpus[i].cpu, trace);
+}
+
 static int machine_check_config(const struct machine_config *config, struct error *error)
 {
     if (config->cpus != 1)

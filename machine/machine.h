@@ -19,6 +19,7 @@
 #include "machine/config.h"
 
 struct machine;
+struct trace_writer;
 struct vga;
 
 /* What machine_run() returns for an orderly end; isa-debug-exit gives (value << 1) | 1. */
@@ -38,6 +39,8 @@ struct machine *machine_new(const struct machine_config *config, struct loop *lo
                             struct error *error);
 /* Ends the vCPU threads and frees everything; lock not held, machine_run() not running. */
 void machine_free(struct machine *machine);
+/* Before it runs: writes a block trace to `trace`, which is closed after machine_free(). */
+void machine_trace(struct machine *machine, struct trace_writer *trace);
 /* Runs until power-off, machine_quit() or what -no-reboot ends; returns the exit status.  Lock not
  * held. */
 int machine_run(struct machine *machine);

@@ -1,6 +1,7 @@
 #include "translate/engine.h"
 
 #include "translate/flags.h"
+#include "translate/trace_file.h"
 #include "translate/trace_translation.h"
 #include "translate/translated.h"
 
@@ -187,13 +188,21 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
         return result;
     }
     stubs_emit(translator);
-    if (options->trace)
-        trace_code_cache(options->trace,
-                         (uintptr_t)code_executable(&translator->cache, translator->cache.writable));
     block_kill_all(cpu); /* blocks that were decoded without the engine */
     cpu->engine_state = translator;
     cpu->engine = &engine;
     return 0;
+}
+
+void translator_trace(struct cpu *cpu, struct trace_writer *trace)
+{
+    struct translator *translator = translator_of(cpu);
+    if (!translator)
+        return;
+    block_kill_all(cpu); /* blocks that were translated without counting */
+    translator->trace = trace;
+    const struct code_cache *cache = &translator->cache;
+    trace_code_cache(trace, (uintptr_t)code_executable(cache, cache->writable));
 }
 
 void translator_detach(struct cpu *cpu)

@@ -20,6 +20,7 @@
 #include "cpu/cpu.h"
 
 struct translator;
+struct trace_writer;
 
 struct translate_options {
     size_t cache_bytes;     /* 0: CODE_CACHE_DEFAULT_MIB */
@@ -28,13 +29,15 @@ struct translate_options {
     bool no_chain;          /* no links: every block returns */
     bool one_insn_per_block;
     bool count;             /* keep cpu->instructions exact */
-    struct trace_writer *trace; /* NULL: none; stays the caller's, who closes it after the detach */
 };
 
 /* Gives `cpu` a translator, before it runs.  Negative errno and a line when the host has no memory for it or refuses to
  * execute it; the cpu is then as it was, and interprets. */
 int translator_attach(struct cpu *cpu, const struct translate_options *options,
                       struct error *error);
+/* Before the cpu runs: writes what is translated to `trace`, which is closed after the detach.
+ * Nothing when the cpu has no translator. */
+void translator_trace(struct cpu *cpu, struct trace_writer *trace);
 /* Takes it away; the cpu is not running. */
 void translator_detach(struct cpu *cpu);
 

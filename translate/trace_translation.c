@@ -41,7 +41,7 @@ void trace_translation(const struct cpu *cpu, const struct translating *t)
 {
     const struct block *block = t->block;
     struct translator *translator = t->translator;
-    struct trace_writer *trace = translator->options.trace;
+    struct trace_writer *trace = translator->trace;
     struct trace_insn insns[BLOCK_INSNS_MAX];
     uint8_t guest[GUEST_BYTES_MAX];
 
@@ -74,6 +74,6 @@ void trace_translation(const struct cpu *cpu, const struct translating *t)
 void trace_translation_dropped(const struct translator *translator,
                                const struct translated *translation)
 {
-    if (translator->options.trace)
-        trace_block_counts(translator->options.trace, translation->id, translation->executions);
+    if (translator->trace)
+        trace_block_counts(translator->trace, translation->id, translation->executions);
 }

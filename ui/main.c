@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "conform/conform.h"
 #include "machine/machine.h"
+#include "translate/trace_file.h"
 #include "ui/options.h"
 #include "ui/session.h"
 #include "ui/terminal.h"
@@ -131,13 +132,33 @@ static void pidfile_remove(const char *path, int fd)
 /* --- the machine's life */
 
 /* What is created on the host, after the machine stands. */
-static int create_files(const struct options *options, int *pid_fd, struct error *error)
+static int create_files(const struct options *options, struct machine *machine, int *pid_fd,
+                        struct trace_writer **trace, struct error *error)
 {
     int result = options->pidfile ? pidfile_write(options->pidfile, pid_fd, error) : 0;
 
     if (!result && options->log_file)
         result = log_open(options->log_file, error);
+    if (!result && options->trace_file) {
+        *trace = trace_open(options->trace_file, error);
+        if (*trace)
+            machine_trace(machine, *trace);
+        result = *trace ? 0 : -EIO;
+    }
     return result;
+}
+
+/* What ended the run before counts for more than a trace that is not whole. */
+static int close_trace(struct trace_writer *trace, int result, int *status, struct error *error)
+{
+    struct error trace_error;
+    int closed = trace_close(trace, &trace_error);
+
+    if (!closed || result)
+        return result;
+    *error = trace_error;
+    *status = *status ? *status : EXIT_FAILURE;
+    return closed;
 }
 
 static int run_machine(struct options *options, struct loop *loop, struct signals *signals,
@@ -145,6 +166,7 @@ static int run_machine(struct options *options, struct loop *loop, struct signal
 {
     struct session session;
     struct machine *machine = NULL;
+    struct trace_writer *trace = NULL;
     int pid_fd = -1, status = EXIT_FAILURE;
     int result = session_init(&session, options, loop, signals->terminal, signals->end_fd, error);
 
@@ -155,7 +177,7 @@ static int run_machine(struct options *options, struct loop *loop, struct signal
     if (!result) {
         machine_lock(machine);
         signals_watch(signals, machine);
-        result = create_files(options, &pid_fd, error);
+        result = create_files(options, machine, &pid_fd, &trace, error);
         if (!result)
             result = session_start(&session, machine, error);
         machine_unlock(machine);
@@ -175,6 +197,8 @@ static int run_machine(struct options *options, struct loop *loop, struct signal
     loop_lock(loop);
     session_free(&session);
     loop_unlock(loop);
+    if (trace)
+        result = close_trace(trace, result, &status, error);
     if (options->pidfile)
         pidfile_remove(options->pidfile, pid_fd);
     /* A signal that cut short the wait for a client is an orderly end. */

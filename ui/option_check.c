@@ -243,6 +243,15 @@ static int check_outputs(const struct options *options, struct error *error)
         snprintf(what, sizeof what, "-pidfile %s", options->pidfile);
         result = check_output(options, what, options->pidfile, error);
     }
+    if (!result && options->trace_file) {
+        snprintf(what, sizeof what, "-trace-blocks %s", options->trace_file);
+        result = options->machine.interpret
+                     ? error_set(error, EINVAL,
+                                 "%s: the interpreter translates nothing; leave it out, or use "
+                                 "-accel translate",
+                                 what)
+                     : check_output(options, what, options->trace_file, error);
+    }
     return result;
 }
 

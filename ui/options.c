@@ -46,6 +46,7 @@ enum which_text {
     TEXT_LOG_FILE,
     TEXT_PIDFILE,
     TEXT_FIRMWARE,
+    TEXT_TRACE_FILE,
 };
 
 static int parse_text(struct option_context *context, const char *value)
@@ -55,7 +56,7 @@ static int parse_text(struct option_context *context, const char *value)
         [TEXT_KERNEL] = &options->machine.kernel, [TEXT_INITRD] = &options->machine.initrd,
         [TEXT_APPEND] = &options->machine.append, [TEXT_BIOS] = &options->machine.bios,
         [TEXT_LOG_FILE] = &options->log_file,     [TEXT_PIDFILE] = &options->pidfile,
-        [TEXT_FIRMWARE] = &options->firmware_dir,
+        [TEXT_FIRMWARE] = &options->firmware_dir, [TEXT_TRACE_FILE] = &options->trace_file,
     };
 
     if (!*value && context->which != TEXT_APPEND)
@@ -412,6 +413,7 @@ static const struct option_row option_rows[] = {
     {"seed", NULL, "N", "the guest's random numbers (RDRAND) follow from N", parse_seed},
     {"d", NULL, "LIST", "log these, separated by commas; -d help lists them", parse_log},
     {"D", NULL, "FILE", "write the log there, not to stderr", parse_text, TEXT_LOG_FILE},
+    {"trace-blocks", NULL, "FILE", "write a trace of the translated blocks there; ring3 trace FILE reads it", parse_text, TEXT_TRACE_FILE},
 };
 /* clang-format on */
 

@@ -23,7 +23,7 @@ struct options {
     bool has_monitor; /* -monitor was given */
     bool nographic, no_display, no_defaults;
     bool has_memory;
-    const char *log_channels, *log_file, *pidfile;
+    const char *log_channels, *log_file, *pidfile, *trace_file;
     const char *firmware_dir;      /* -L */
     const char *cpu;               /* as given to -cpu */
     struct option_string *strings; /* what the configuration points to; see options_keep() */
