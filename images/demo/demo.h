@@ -53,7 +53,8 @@ void report_processor(void);
 void report_memory(const struct multiboot *info);
 void report_pci(void);
 void report_time(void);
-/* Reads a 32-bit configuration register of bus 0. */
+
+/* --- pci.c: the 32-bit configuration registers of bus 0 */
 uint32_t pci_read(unsigned device, unsigned function, unsigned offset);
 void pci_write(unsigned device, unsigned function, unsigned offset, uint32_t value);
 

@@ -1,0 +1,2 @@
+#define BITS 16
+#include "probes.inc"

@@ -1,0 +1,2 @@
+#define BITS 64
+#include "probes.inc"
