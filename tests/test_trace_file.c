@@ -1,5 +1,7 @@
 /* Block traces: what was written is read again; what was cut off or damaged is read up to there. */
+#include "tests/rig.h"
 #include "tests/trace_rig.h"
+#include "translate/engine.h"
 #include "translate/trace_reader.h"
 
 #include <errno.h>
@@ -360,4 +362,58 @@ Test(trace_file, no_space)
     trace_executed(writer, 3);
     cr_expect_eq(trace_close(writer, &error), -ENOSPC);
     cr_expect_not_null(strstr(error.text, "/dev/full: cannot write the trace: "), "%s", error.text);
+}
+
+/* --- what the translator writes */
+
+GUEST_CODE(loop, ".code16\n mov cx, 2000\n"
+                 "1: add ax, bx\n mov [0x3000], dx\n cli\n dec cx\n jnz 1b\n hlt\n");
+
+/* The loop's block, and how often it was entered after it was translated. */
+Test(trace_file, translations)
+{
+    static const enum opcode rows[] = {OP_ADD_EvGv, OP_MOV_EvGv, OP_CLI};
+    static const uint8_t marks[] = {TRACE_IDENTICAL, TRACE_REWRITTEN, TRACE_CALLOUT};
+    const struct translate_options options = {.threshold = 10};
+    struct error error;
+    struct trace trace;
+    struct rig rig;
+
+    rig_init(&rig);
+    rig_load(&rig, 0x1000, loop);
+    if (translator_attach(rig.cpu, &options, &error) < 0)
+        cr_skip_test("%s", error.text);
+    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    cr_assert_not_null(writer, "%s", error.text);
+    translator_trace(rig.cpu, writer);
+    rig_real(&rig, 0x1000);
+    cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+    translator_detach(rig.cpu);
+    rig_free(&rig);
+    cr_assert_eq(trace_close(writer, &error), 0, "%s", error.text);
+
+    read_whole(&trace, rig_path("a.trace"), NULL, NULL);
+    cr_expect_neq(trace.code_cache, 0);
+    const struct traced_block *hot = NULL;
+    uint64_t executions = 0;
+    for (size_t i = 0; i < trace.block_count; i++) {
+        cr_expect_eq(trace.blocks[i].linear & ~UINT64_C(0xff), 0x1000);
+        if (trace.blocks[i].linear == 0x1003)
+            hot = &trace.blocks[i];
+        executions += trace.blocks[i].executions;
+    }
+    cr_assert_not_null(hot);
+    cr_expect_gt(hot->host_bytes, 0);
+    cr_expect_eq(hot->gpa, 0x1003);
+    cr_expect_eq(hot->mode, CODE_16);
+    cr_expect(executions >= 1900 && executions <= 4000, "%llu", (unsigned long long)executions);
+    struct trace_insn insns[BLOCK_INSNS_MAX];
+    struct trace_block block = traced_unpack(hot, insns);
+    cr_expect_arr_eq(block.guest, loop_start + 3, block.guest_bytes);
+    cr_assert_geq(block.insn_count, ARRAY_LENGTH(rows));
+    for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
+        cr_expect_str_eq(trace.names[TRACE_NAME_ROW][insns[i].row], opcode_rows[rows[i]].id);
+        cr_expect_eq(insns[i].mark, marks[i], "%s", opcode_rows[rows[i]].id);
+    }
+    trace_free(&trace);
 }
