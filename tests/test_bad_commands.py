@@ -53,7 +53,7 @@ ROWS = [
     ("-smp 1,dies=1", r"-smp: no such setting 'dies'"),
     ("-machine q35", r"-machine q35: this version has one machine; use -machine pc"),
     ("-M microvm", r"-M microvm: this version has one machine; use -M pc"),
-    ("-accel kvm", r"-accel kvm: .*use -accel interp, or leave it out"),
+    ("-accel kvm", r"-accel kvm: .*use -accel translate or -accel interp"),
     # kernels
     ("-kernel missing", r"-kernel missing: No such file or directory; check the path"),
     ("-kernel folder", r"-kernel folder: this is a directory; give a file in it"),
@@ -138,6 +138,12 @@ ROWS = [
     ("-kernel {demo} -D {demo}", r"-D .*: it would overwrite .*demo32.elf"),
     ("-pidfile nowhere/pid", r"-pidfile nowhere/pid: the folder nowhere"),
     # block traces
+    ("-trace-blocks", r"-trace-blocks: its value is missing; write -trace-blocks FILE"),
+    ("-accel interp -trace-blocks out", r"-trace-blocks out: the interpreter translates nothing; .*-accel translate"),
+    ("-trace-blocks nowhere/out", r"-trace-blocks nowhere/out: the folder nowhere"),
+    ("-trace-blocks folder", r"-trace-blocks folder: this is a directory"),
+    ("-kernel {demo} -trace-blocks {demo}", r"-trace-blocks .*: it would overwrite .*demo32.elf"),
+    ("-kernel text -trace-blocks out", r"text: .*kernel"),
     ("trace", r"trace: no file; see ring3 trace --help"),
     ("trace --what text", r"--what: no such option; see ring3 trace --help"),
     ("trace --top", r"--top: needs a value"),
