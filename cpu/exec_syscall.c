@@ -65,16 +65,17 @@ static never_inline bool sysret(struct cpu *cpu, const struct insn *insn)
 {
     uint64_t target = cpu->regs[RCX];
     uint16_t base = (uint16_t)(cpu->msr.star >> 48);
-    bool was_stepping = cpu->eflags & F_TF;
+    bool was_stepping = cpu->eflags & F_TF, is_64 = cpu_is_64(cpu);
     cpu->rip = insn_rip(cpu, insn);
-    if (insn->size == SIZE_64 && cpu_is_64(cpu)) {
+    if (insn->size == SIZE_64 && is_64) {
         if (!linear_is_canonical(target))
             return cpu_fault(cpu, VECTOR_GP, 0);
         enter_flat(cpu, base + 16, base + 8, 3, SEG_L, target);
     } else {
         enter_flat(cpu, base, base + 8, 3, SEG_DB, (uint32_t)target);
     }
-    if (cpu_is_long(cpu))
+    /* WHY: APM: compatibility mode is as legacy mode here; R11 counts in 64-bit mode only. */
+    if (is_64)
         cpu_set_eflags(cpu, (uint32_t)cpu->regs[R11] & ~(uint32_t)(F_RF | F_VM), F_ALL);
     else
         cpu_set_eflags(cpu, F_IF, F_IF);
@@ -87,10 +88,10 @@ static never_inline bool sysret(struct cpu *cpu, const struct insn *insn)
 
 EXEC(SYSRET)
 {
-    if (!(cpu->mmu.registers.efer & EFER_SCE) || !cpu_is_protected(cpu) ||
-        (!cpu_is_64(cpu) && !cpu_is_amd(cpu)))
+    if (!(cpu->mmu.registers.efer & EFER_SCE) || (!cpu_is_64(cpu) && !cpu_is_amd(cpu)))
         RAISE_UD();
-    REQUIRE_CPL0();
+    if (!cpu_is_protected(cpu) || cpu->cpl != 0)
+        RAISE_GP0();
     return exec_transferred(cpu, insn, sysret(cpu, insn));
 }
 

@@ -145,6 +145,41 @@ Test(system_calls, makers_differ_outside_64_bit_mode)
     }
 }
 
+/* AMD APM 3, SYSRET: outside 64-bit mode IF is set and R11 not looked at; #GP(0) where there is no
+ * protection, and #UD on Intel's. */
+Test(system_calls, sysret_outside_64_bit_mode)
+{
+    struct cpu *cpu = rig.cpu;
+    for (unsigned intel = 0; intel < 2; intel++) {
+        if (intel)
+            make_intel();
+        for (unsigned compatibility = 0; compatibility < 2; compatibility++) {
+            if (compatibility)
+                enter_compatibility(0);
+            else
+                bench_enter(&rig, 0);
+            set_msrs();
+            mmu_set_efer(&cpu->mmu, cpu->mmu.registers.efer | EFER_SCE);
+            cpu_set_eflags(cpu, F_DF, F_ALL);
+            cpu->regs[RCX] = 0x1234;
+            cpu->regs[R11] = F_IOPL | F_CF;
+            cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x07), intel ? FAULT(VECTOR_UD, 0) : NO_FAULT);
+            if (!intel) {
+                cr_assert_eq(cpu->rip, 0x1234);
+                cr_assert_eq(cpu_eflags(cpu), 2 | F_DF | F_IF);
+                check_flat(CS, STAR_RETURN, FLAT_CODE32 | SEG_DPL);
+                check_flat(SS, STAR_RETURN + 8, FLAT_DATA | SEG_DPL);
+            }
+        }
+        bench_enter_v86(&rig, 3);
+        mmu_set_efer(&cpu->mmu, EFER_SCE);
+        cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x07), FAULT(intel ? VECTOR_UD : VECTOR_GP, 0));
+        rig_real(&rig, BENCH_CODE_AT);
+        mmu_set_efer(&cpu->mmu, EFER_SCE);
+        cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x07), FAULT(intel ? VECTOR_UD : VECTOR_GP, 0));
+    }
+}
+
 Test(system_calls, sysenter_and_sysexit)
 {
     struct cpu *cpu = rig.cpu;
