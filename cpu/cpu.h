@@ -292,6 +292,7 @@ struct cpu {
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
 
     struct {
+        uint64_t exceptions_all; /* the sum of exceptions[] */
         uint64_t blocks_decoded, blocks_killed, blocks_patched, jump_misses, exceptions[32], interrupts;
         uint64_t slow_loads, slow_stores, mmio, code_writes;
     } count;

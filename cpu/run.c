@@ -105,6 +105,7 @@ static bool deliver_fault(struct cpu *cpu)
         cpu_describe(cpu, log_stream());
     }
     cpu->count.exceptions[cpu->fault.vector & 31]++;
+    cpu->count.exceptions_all++;
     return fault_deliver(cpu);
 }
 

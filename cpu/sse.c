@@ -38,9 +38,10 @@ void sse_leave(struct cpu *cpu)
 {
     if (!sse_is_checked(cpu)) {
         cpu->mxcsr = host_mxcsr();
-        host_set_mxcsr(MXCSR_DEFAULT);
+        if (cpu->mxcsr != MXCSR_DEFAULT)
+            host_set_mxcsr(MXCSR_DEFAULT);
     }
-    x87_host_leave();
+    x87_host_leave(cpu->x87.control);
 }
 
 uint32_t sse_mxcsr(const struct cpu *cpu)

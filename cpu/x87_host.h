@@ -29,15 +29,26 @@ static inline void x87_host_set_control(uint16_t control)
 {
     __asm__ volatile("fldcw %0" ::"m"(control) : "memory");
 }
+/* Clears the host's flags; asking first is much the cheaper when there are none. */
+static inline void x87_host_clear_any(void)
+{
+    uint16_t status;
+    __asm__ volatile("fnstsw %0" : "=a"(status));
+    if (unlikely(status & 0xff))
+        x87_host_clear();
+}
+/* Outside of runs the host's control word is the default. */
 static inline void x87_host_enter(uint16_t control)
 {
-    x87_host_clear();
-    x87_host_set_control(control);
+    x87_host_clear_any();
+    if (control != X87_HOST_DEFAULT)
+        x87_host_set_control(control);
 }
-static inline void x87_host_leave(void)
+static inline void x87_host_leave(uint16_t control)
 {
-    x87_host_clear();
-    x87_host_set_control(X87_HOST_DEFAULT);
+    x87_host_clear_any();
+    if (control != X87_HOST_DEFAULT)
+        x87_host_set_control(X87_HOST_DEFAULT);
 }
 
 /* Status into AX; an unmasked exception is taken back before the next waiting instruction. */

@@ -101,8 +101,7 @@ const struct lockstep_count *lockstep_counts(const struct lockstep *lockstep)
 
 static bool exceptions_agree(const struct lockstep *lockstep)
 {
-    return !memcmp(lockstep->leader->count.exceptions, lockstep->twin->count.exceptions,
-                   sizeof lockstep->twin->count.exceptions);
+    return lockstep->leader->count.exceptions_all == lockstep->twin->count.exceptions_all;
 }
 
 /* The leader's event; false: a triple fault. */

@@ -176,7 +176,8 @@ static bool all_the_same(const struct lockstep *lockstep)
            SAME(x87.registers, x87.data_offset) && leader->xcr0 == twin->xcr0 &&
            SAME(mmu.registers.cr0, mmu.registers.pdpte) &&
            leader->mmu.a20_mask == twin->mmu.a20_mask && SAME(gdt, msr) &&
-           SAME(count.exceptions, count.exceptions);
+           leader->count.exceptions_all == twin->count.exceptions_all &&
+           (!lockstep->faulted || SAME(count.exceptions, count.exceptions));
 #undef SAME
 }
 
@@ -240,6 +241,7 @@ void lockstep_adopt_registers(struct lockstep *lockstep)
     twin->delivering = leader->delivering;
     twin->instructions = leader->instructions;
     twin->count.interrupts = leader->count.interrupts;
+    twin->count.exceptions_all = leader->count.exceptions_all;
     mmu_flush_all(&twin->mmu);
     mmu_set_cr3(&twin->mmu, leader->mmu.registers.cr3, false);
     cpu_mode_changed(twin);

@@ -326,6 +326,7 @@ static void flip_stored_byte(struct cpu *cpu)
 static void count_exception(struct cpu *cpu)
 {
     cpu->count.exceptions[VECTOR_GP]++;
+    cpu->count.exceptions_all++;
 }
 static void skip_instruction(struct cpu *cpu)
 {
