@@ -197,13 +197,13 @@ struct cpu_engine {
 };
 
 /* What translated code keeps beside the registers (translate/).  Nothing of it means anything to the
- * interpreter: while that runs, flags_kind is 0 and vectors_live false. */
+ * interpreter: while that runs, flags_kind and vectors are 0. */
 struct cpu_native {
     uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
     uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
     uint64_t flags_a, flags_b, flags_step;
     uint64_t scratch[2];
-    uint8_t vectors_live; /* xmm[] is in the host's registers */
+    uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
     uint64_t entered; /* into translated code, since power-on */
 };
 

@@ -1,4 +1,5 @@
 /* One instruction by the interpreter, in the middle of translated code. */
+#include "cpu/sse_env.h"
 #include "translate/flags.h"
 #include "translate/translated.h"
 
@@ -20,6 +21,8 @@ int translate_interp(struct cpu *cpu, void *executable)
     cpu->block = block;
     cpu->block_rip = start;
     int result = site->insn.exec(cpu, &site->insn);
+    if (cpu->native.vectors)
+        cpu->native.vectors = sse_is_checked(cpu) ? VECTORS_LIVE : VECTORS_FLOAT;
     if (result == EXEC_NEXT)
         cpu->rip = insn_next_rip(cpu, &site->insn);
     if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {

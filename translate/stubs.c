@@ -3,6 +3,7 @@
  * In translated code rsp is a multiple of 16.  The stubs that are called keep every register that is
  * not their result.
  */
+#include "cpu/sse_env.h"
 #include "translate/translating.h"
 
 static const uint8_t saved[] = {RBX, RBP, R12, R13, R14, R15}; /* by the callee, System V ABI */
@@ -46,7 +47,7 @@ static void move_vectors(struct emitter *e, uint8_t opcode)
 /* Vectors that live in the host's registers go to cpu->xmm.  Destroys EFLAGS. */
 static void vectors_out(struct emitter *e)
 {
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
     move_vectors(e, 0x29); /* movaps */
     emit_jump_here(e, none);
@@ -84,7 +85,7 @@ static void emit_leave(struct emitter *e)
 static void vectors_out_for_good(struct emitter *e)
 {
     vectors_out(e);
-    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
 }
 
 static void emit_exit(struct emitter *e)
@@ -114,14 +115,14 @@ static void emit_interp_stub(struct emitter *e)
     emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
     emit_reg(e, HOST_OP(MAP_1, 0x85, 0, SIZE_32), RAX, RAX);
     uint8_t *leaves = emit_jump_if(e, COND_NZ);
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
     move_vectors(e, 0x28);
     emit_jump_here(e, none);
     registers_in(e);
     emit_ret(e);
     emit_jump_here(e, leaves);
-    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8); /* the return address */
     emit_leave(e);
 }
@@ -135,7 +136,7 @@ static void emit_image(struct emitter *e)
     emit_mov(e, SIZE_64, RDI, HOST_CPU);
     emit_call_c(e, (uintptr_t)native_flags_image);
     emit_pop(e, HOST_T0);
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 0);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
     move_vectors(e, 0x28);
     emit_jump_here(e, none);
@@ -145,8 +146,17 @@ static void emit_image(struct emitter *e)
 
 static void emit_vectors(struct emitter *e)
 {
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
+    uint8_t *live = emit_jump_if(e, COND_NZ);
     move_vectors(e, 0x28);
-    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors_live), 1);
+    emit_jump_here(e, live);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_LIVE);
+    emit_load(e, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(mxcsr));
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, MXCSR_MASKS);
+    emit_alu_imm(e, ALU_CMP, SIZE_32, HOST_T1, MXCSR_MASKS);
+    uint8_t *unmasked = emit_jump_if(e, COND_NZ);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
+    emit_jump_here(e, unmasked);
     emit_ret(e);
 }
 

@@ -73,6 +73,7 @@ void translate_by_interpreter(struct translating *t)
     flags_before_clobber(t);
     emit_interp(t, t->index);
     t->memory_flags = true;
+    translate_vectors_interpreted(t);
 }
 
 void translate_leave_to_interpreter(struct translating *t)
@@ -120,18 +121,35 @@ static void emit_slow_group(struct translating *t, unsigned first)
     }
 }
 
+/* A stub mends what was missing. */
+static void emit_slow_call(struct translating *t, const struct slow_path *path, const uint8_t *stub)
+{
+    struct emitter *e = &t->e;
+    emit_jump_here(e, path->jump);
+    emit_call_to(e, stub);
+    if (path->kind == SLOW_FLOAT) {
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
+        translate_exit_insn(t, emit_jump_if(e, COND_NZ), path->index);
+    }
+    emit_back(t, path->resume);
+}
+
 static void emit_slow_paths(struct translating *t)
 {
     for (unsigned i = 0; i < t->slow_count && !t->full; i++) {
         struct slow_path *path = &t->slow[i];
         if (!path->jump)
             continue;
-        if (path->kind == SLOW_IMAGE) {
-            emit_jump_here(&t->e, path->jump);
-            emit_call_to(&t->e, t->translator->stub_image);
-            emit_back(t, path->resume);
-        } else {
+        switch (path->kind) {
+        case SLOW_IMAGE:
+            emit_slow_call(t, path, t->translator->stub_image);
+            break;
+        case SLOW_VECTORS: case SLOW_FLOAT:
+            emit_slow_call(t, path, t->translator->stub_vectors);
+            break;
+        default:
             emit_slow_group(t, i);
+            break;
         }
     }
 }
@@ -161,7 +179,7 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
     switch (policy) {
     case IDENTICAL:
     case MEMORY:
-        return translate_integer(t);
+        return t->row->attributes & A_SSE ? translate_sse(t) : translate_integer(t);
     case STACK:
         return translate_stack(t);
     case BRANCH:
@@ -239,6 +257,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     translate_poll(&t);
     translation->entry = code_executable(cache, t.e.at);
     emit_count(&t);
+    translate_vectors_entry(&t);
     translate_insns(&t);
     emit_slow_paths(&t);
     translate_exits(&t);

@@ -10,6 +10,13 @@
 
 struct translated;
 
+/* Where the guest's XMM registers are: cpu->native.vectors. */
+enum native_vectors {
+    VECTORS_STORED, /* in cpu->xmm, as the interpreter wants them */
+    VECTORS_LIVE,   /* in the host's registers */
+    VECTORS_FLOAT,  /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
+};
+
 /* A place where a block is left: by a branch to a known target, to go on with an instruction in the
  * interpreter, or since something wants attention. */
 enum exit_kind { EXIT_LINK, EXIT_INSN, EXIT_POLL };
@@ -66,7 +73,7 @@ struct translator {
     uint8_t *stub_cold;    /* a block without translation was jumped to; rip is set */
     uint8_t *stub_interp;  /* T0: the site; returns when the instruction is done */
     uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
-    uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers */
+    uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
     struct {
         uint64_t translated, bytes_guest, bytes_host, links, links_other, unlinks, adapted,
             exits, interp;

@@ -22,7 +22,8 @@ enum slow_kind {
     SLOW_INTERP, /* the interpreter executes the instruction, then on at `resume` */
     SLOW_INSN,   /* the block is left: the interpreter goes on with the instruction */
     SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
-    SLOW_VECTORS,
+    SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
+    SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
 };
 struct slow_path {
     uint8_t *jump;   /* leads there */
@@ -44,8 +45,8 @@ struct translating {
     const struct opcode_row *row;
     unsigned index;
     bool code_64, flat; /* 64-bit code; 64-bit code or flat 32-bit code */
-    bool vectors;       /* this block has brought cpu->xmm to the host's registers */
     bool ended;         /* the last instruction has left the block */
+    enum native_vectors vectors; /* what the block is sure of */
 
     /* the flags: which of them EFLAGS has, and whether memory has them all */
     uint32_t host_flags;
@@ -117,6 +118,11 @@ void memory_address(struct translating *t, unsigned to);
 bool translate_integer(struct translating *t);
 bool translate_stack(struct translating *t);
 bool translate_branch(struct translating *t);
+bool translate_sse(struct translating *t);
+/* At the block's entry: makes sure of what its instructions on XMM registers need. */
+void translate_vectors_entry(struct translating *t);
+/* The present instruction is interpreted: what still holds of that. */
+void translate_vectors_interpreted(struct translating *t);
 /* The block ends without a branch. */
 void translate_fall_through(struct translating *t);
 /* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */
