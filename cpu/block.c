@@ -207,7 +207,7 @@ int block_go_and_link(struct cpu *cpu, unsigned taken)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     const struct jump_entry *entry = block_jump_entry(cpu, linear);
-    if (entry->linear != linear || entry->context != cpu->fetch_context ||
+    if (entry->linear != linear || !block_context_holds(cpu, entry->context) ||
         atomic_load_explicit(&cpu->attention, memory_order_relaxed))
         return EXEC_LEAVE;
     struct block *from = cpu->block, *to = entry->block;
@@ -364,7 +364,7 @@ void block_reap(struct cpu *cpu)
     if (cache->dead_bytes < DEAD_BYTES_MAX)
         return;
     cpu->block = NULL;
-    cpu->mmu.fetch_generation++; /* no cached jump may lead into what is freed */
+    mmu_forget_fetches(&cpu->mmu); /* no cached jump may lead into what is freed */
     dead_free(cache);
 }
 
@@ -385,6 +385,8 @@ static bool fetch_translate(struct cpu *cpu, uint64_t linear, gpa_t *gpa)
     enum shadow_view_id view = cpu->cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR;
     if (mmu_translate(&cpu->mmu, view, GVA(linear), ACCESS_EXECUTE, &found, &error)) {
         *gpa = found.gpa;
+        cpu->fetched_global &= found.global;
+        mmu_note_fetch(&cpu->mmu, GVA(linear), &found);
         return false;
     }
     cpu_fault(cpu, VECTOR_PF, error);
@@ -539,6 +541,7 @@ struct block *block_find(struct cpu *cpu, uint64_t rip)
         return NULL;
     }
     gpa_t gpa;
+    cpu->fetched_global = true;
     if (fetch_translate(cpu, linear, &gpa))
         return NULL;
     struct block *block = cache_search(cpu->blocks, gpa.v, cpu->mode);

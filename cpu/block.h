@@ -58,9 +58,27 @@ void block_kill_all(struct cpu *cpu);
 void block_reap(struct cpu *cpu);
 
 /* What cached jumps are valid for: the mode, the privilege to fetch, the state of the mapping. */
+static inline uint64_t block_context(const struct cpu *cpu, uint64_t generation)
+{
+    return generation << 16 | (uint64_t)(cpu->cpl == 3) << 15 | cpu->mode;
+}
 static inline uint64_t block_fetch_context(const struct cpu *cpu)
 {
-    return cpu->mmu.fetch_generation << 16 | (uint64_t)(cpu->cpl == 3) << 15 | cpu->mode;
+    return block_context(cpu, cpu->mmu.fetch_generation);
+}
+static inline void block_update_context(struct cpu *cpu)
+{
+    cpu->fetch_context = block_fetch_context(cpu);
+    cpu->global_context = block_context(cpu, cpu->mmu.global_generation);
+}
+/* The context of the block that block_find() has just found. */
+static inline uint64_t block_found_context(const struct cpu *cpu)
+{
+    return cpu->fetched_global ? cpu->global_context : cpu->fetch_context;
+}
+static always_inline bool block_context_holds(const struct cpu *cpu, uint64_t context)
+{
+    return likely(context == cpu->fetch_context) || context == cpu->global_context;
 }
 
 /* As block_go() for a relative branch of the running block, which is linked if it can be. */
@@ -91,7 +109,7 @@ static always_inline int block_go(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     struct jump_entry *entry = block_jump_entry(cpu, linear);
-    if (likely(entry->linear == linear && entry->context == cpu->fetch_context &&
+    if (likely(entry->linear == linear && block_context_holds(cpu, entry->context) &&
                !atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
         return block_enter(cpu, entry->block, cpu->rip);
     return 1; /* EXEC_LEAVE */

@@ -108,7 +108,7 @@ void cpu_mode_changed(struct cpu *cpu)
     /* Cached jumps were checked against CS's limit once. */
     if (!is_64 && cpu->code_limit != cpu->segs[CS].limit) {
         cpu->code_limit = cpu->segs[CS].limit;
-        cpu->mmu.fetch_generation++;
+        mmu_forget_fetches(&cpu->mmu);
     }
 }
 

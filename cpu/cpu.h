@@ -246,7 +246,8 @@ struct cpu {
         uint64_t link_key; /* both in one look: attention must be 0 */
     };
     atomic_uint lines;     /* enum cpu_line */
-    uint64_t fetch_context; /* the jump cache's context now */
+    uint64_t fetch_context, global_context; /* what cached jumps may rely on now: block.h */
+    bool fetched_global; /* block_find() found the last block in global pages */
     uint64_t instructions;  /* executed so far, by whole blocks */
 
     struct cpu_native native;

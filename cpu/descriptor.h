@@ -214,7 +214,7 @@ static always_inline must_check bool far_pointer_load(struct cpu *cpu, const str
 static inline int exec_transferred(struct cpu *cpu, const struct insn *insn, bool fault)
 {
     if (likely(!fault)) {
-        cpu->fetch_context = block_fetch_context(cpu);
+        block_update_context(cpu);
         return BLOCK_GO(cpu);
     }
     uint64_t rip = cpu->rip;

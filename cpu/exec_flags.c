@@ -136,7 +136,7 @@ static never_inline struct block *find_next(struct cpu *cpu, uint64_t rip, uint6
     if (!block || block->dead || block_fetch_context(cpu) != cpu->fetch_context)
         return NULL;
     *block_jump_entry(cpu, linear) =
-        (struct jump_entry){.linear = linear, .context = cpu->fetch_context, .block = block};
+        (struct jump_entry){.linear = linear, .context = block_found_context(cpu), .block = block};
     return block;
 }
 #endif
@@ -149,7 +149,7 @@ static always_inline int exec_shadowed(struct cpu *cpu, const struct insn *insn)
         uint64_t rip = insn_next_rip(cpu, insn), linear = cpu->code_base + rip;
         const struct jump_entry *entry = block_jump_entry(cpu, linear);
         struct block *block = entry->block;
-        if (unlikely(entry->linear != linear || entry->context != cpu->fetch_context ||
+        if (unlikely(entry->linear != linear || !block_context_holds(cpu, entry->context) ||
                      block->dead))
             block = find_next(cpu, rip, linear);
         if (likely(block != NULL))

@@ -188,14 +188,14 @@ static void jump_remember(struct cpu *cpu, struct block *block)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     *block_jump_entry(cpu, linear) =
-        (struct jump_entry){.linear = linear, .context = cpu->fetch_context, .block = block};
+        (struct jump_entry){.linear = linear, .context = block_found_context(cpu), .block = block};
 }
 
 static struct block *jump_recall(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     const struct jump_entry *entry = block_jump_entry(cpu, linear);
-    return entry->linear == linear && entry->context == cpu->fetch_context && !entry->block->dead
+    return entry->linear == linear && block_context_holds(cpu, entry->context) && !entry->block->dead
                ? entry->block
                : NULL;
 }
@@ -203,14 +203,14 @@ static struct block *jump_recall(struct cpu *cpu)
 /* Runs from cpu->rip until something leads out; true on a triple fault. */
 static bool run_blocks(struct cpu *cpu)
 {
-    cpu->fetch_context = block_fetch_context(cpu);
+    block_update_context(cpu);
     struct block *block = jump_recall(cpu);
     if (!block) {
         block = block_find(cpu, cpu->rip);
         if (!block)
             return deliver_fault(cpu);
         cpu->count.jump_misses++;
-        cpu->fetch_context = block_fetch_context(cpu); /* finding it may have killed others */
+        block_update_context(cpu); /* finding it may have killed others */
         if (!block->dead)
             jump_remember(cpu, block);
     }
@@ -242,7 +242,7 @@ static bool run_single(struct cpu *cpu)
     cpu->eflags &= ~(uint32_t)F_RF;
     cpu->mode |= MODE_SINGLE;
     atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* back after one */
-    cpu->fetch_context = block_fetch_context(cpu);
+    block_update_context(cpu);
     struct block *block = block_find(cpu, cpu->rip);
     int result = EXEC_FAULT;
     if (block) {
@@ -333,7 +333,7 @@ static bool run_part(struct cpu *cpu, uint64_t limit)
     /* A dead one came from a device and is not to be fetched again. */
     if (block->count > limit && !block->dead)
         return run_single(cpu);
-    cpu->fetch_context = ~UINT64_C(0); /* no cached jump leads on */
+    cpu->fetch_context = cpu->global_context = ~UINT64_C(0); /* no cached jump leads on */
     cpu->block = block;
     cpu->block_rip = cpu->rip;
     cpu->instructions += block->count;

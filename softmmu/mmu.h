@@ -23,7 +23,7 @@
 
 #include <stdio.h>
 
-enum { SHADOW_ENTRIES = 4096, SHADOW_SPACES = 8 };
+enum { SHADOW_ENTRIES = 4096, SHADOW_SPACES = 8, FETCHED_BITS = 4096 };
 
 #define SHADOW_NO UINT64_C(1) /* no page address has this bit */
 
@@ -79,6 +79,7 @@ struct shadow_space {
     uint16_t pcid;
     bool valid;
     uint64_t last_used;
+    uint64_t generation; /* moves with every flush: see struct mmu */
 };
 
 enum mmu_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
@@ -107,7 +108,12 @@ struct mmu {
     struct shadow_space spaces[SHADOW_SPACES];
     struct shadow_space *space;   /* the current one */
     uint64_t use_counter;
-    uint64_t fetch_generation;    /* moves whenever a linear→physical fetch mapping may have */
+    /* What instruction fetches found stays true while these do not move: fetch_generation (the present
+     * space's, and never the same for two) for any page, global_generation for global pages, whatever
+     * the space. */
+    uint64_t fetch_generation, global_generation, generations;
+    /* Pages fetched from since both moved, hashed: of 4 KiB, and the 2 MiB that a large page lies in. */
+    uint64_t fetched[FETCHED_BITS / 64], fetched_large[FETCHED_BITS / 64];
     /* Is any byte of the page of `gva` watched (for what kind of access does not matter)? */
     bool (*page_is_watched)(void *opaque, gva_t page);
     void *opaque;
@@ -165,6 +171,10 @@ void mmu_invlpg(struct mmu *mmu, gva_t gva);
 void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva);
 /* Everything, globals too: reset, snapshot load, debug-register changes. */
 void mmu_flush_all(struct mmu *mmu);
+/* Code is being fetched from `gva`, where a walk found *found. */
+void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found);
+/* Whatever fetches found may not be true any more. */
+void mmu_forget_fetches(struct mmu *mmu);
 /* Drops every entry whose PPN lies in the range (from physmem's page_changed). */
 void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count);
 /* Takes the write tag from every entry of the page (it now holds code: INV-2). */

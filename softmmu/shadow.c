@@ -17,7 +17,7 @@
 #define CR4_FLUSHES (BIT(4) | BIT(5) | CR4_PGE | CR4_PCIDE | BIT(20) | BIT(21))
 #define EFER_FLUSHES (BIT(10) | BIT(11))
 
-enum { LISTED_LOCAL = 1, LISTED_GLOBAL = 2 };
+enum { LISTED_LOCAL = 1, LISTED_GLOBAL = 2, LARGE_SHIFT = 21 };
 
 static unsigned slot_of(uint64_t linear)
 {
@@ -74,10 +74,53 @@ static void view_flush(struct mmu *mmu, struct shadow_view *view, bool globals_t
     view_forget_large(view);
 }
 
+/* --- what instruction fetches rely on */
+
+static void space_forget_fetches(struct mmu *mmu, struct shadow_space *space)
+{
+    space->generation = ++mmu->generations;
+    mmu->fetch_generation = mmu->space->generation;
+}
+
+void mmu_forget_fetches(struct mmu *mmu)
+{
+    for (unsigned i = 0; i < SHADOW_SPACES; i++)
+        space_forget_fetches(mmu, &mmu->spaces[i]);
+    mmu->global_generation = ++mmu->generations;
+    memset(mmu->fetched, 0, sizeof mmu->fetched);
+    memset(mmu->fetched_large, 0, sizeof mmu->fetched_large);
+}
+
+static unsigned fetched_bit(uint64_t number)
+{
+    return (number ^ number >> 12) & (FETCHED_BITS - 1);
+}
+
+static bool fetched_test(const uint64_t *fetched, uint64_t number)
+{
+    return fetched[fetched_bit(number) / 64] >> fetched_bit(number) % 64 & 1;
+}
+
+static void fetched_set(uint64_t *fetched, uint64_t number)
+{
+    fetched[fetched_bit(number) / 64] |= BIT(fetched_bit(number) % 64);
+}
+
+void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found)
+{
+    fetched_set(mmu->fetched, gva.v >> PAGE_SHIFT);
+    if (likely(found->page_bytes == PAGE_BYTES))
+        return;
+    uint64_t first = (gva.v & ~(found->page_bytes - 1)) >> LARGE_SHIFT;
+    uint64_t count = found->page_bytes >> LARGE_SHIFT; /* of 1 GiB: 512 */
+    for (uint64_t i = 0; i < count; i++)
+        fetched_set(mmu->fetched_large, first + i);
+}
+
 static void space_flush(struct mmu *mmu, struct shadow_space *space, bool globals_too)
 {
     mmu->count.flushes++;
-    mmu->fetch_generation++;
+    space_forget_fetches(mmu, space);
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
             view_flush(mmu, space->views[i], globals_too);
@@ -238,7 +281,7 @@ static void space_switch(struct mmu *mmu, uint16_t pcid)
 {
     mmu->space = space_for(mmu, pcid);
     mmu->space->last_used = ++mmu->use_counter;
-    mmu->fetch_generation++;
+    mmu->fetch_generation = mmu->space->generation;
     mmu->count.space_switches++;
 }
 
@@ -255,7 +298,7 @@ void mmu_flush_all(struct mmu *mmu)
     size_t bytes = ((mmu->physmem->ram_bytes >> PAGE_SHIFT) / 64 + 1) * sizeof *mmu->seen;
     memset(mmu->seen, 0, bytes);
     memset(mmu->seen_written, 0, bytes);
-    mmu->fetch_generation++;
+    mmu_forget_fetches(mmu);
 }
 
 void mmu_set_cr0(struct mmu *mmu, uint64_t cr0)
@@ -338,7 +381,9 @@ void mmu_invlpg(struct mmu *mmu, gva_t gva)
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         if (mmu->spaces[i].valid)
             space_drop_address(&mmu->spaces[i], gva.v, &mmu->spaces[i] != mmu->space);
-    mmu->fetch_generation++;
+    if (fetched_test(mmu->fetched, gva.v >> PAGE_SHIFT) ||
+        fetched_test(mmu->fetched_large, gva.v >> LARGE_SHIFT))
+        mmu_forget_fetches(mmu);
 }
 
 void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
@@ -348,7 +393,6 @@ void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
         mmu_flush_all(mmu);
         return;
     }
-    mmu->fetch_generation++;
     for (unsigned i = 0; i < SHADOW_SPACES; i++) {
         struct shadow_space *space = &mmu->spaces[i];
         if (!space->valid || (type != ALL && space->pcid != pcid))
@@ -357,6 +401,7 @@ void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
             space_drop_address(space, gva.v, false); /* dropping globals too is allowed */
         else
             space_flush(mmu, space, false);
+        space_forget_fetches(mmu, space);
     }
 }
 
@@ -386,7 +431,6 @@ void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
     if (count == 1 && index != PHYSMEM_NOT_RAM && !seen_test(mmu->seen, index))
         return;
     slots_of_pages(mmu, first, count, slot_clear);
-    mmu->fetch_generation++;
 }
 
 static void slot_protect(struct shadow_view *view, unsigned slot)

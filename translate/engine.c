@@ -29,13 +29,14 @@ static int interpret_from(struct cpu *cpu, const struct block *block, unsigned i
 #endif
 }
 
-static struct translated *translated_at_rip(struct cpu *cpu)
+/* The jump cache's entry for rip, if it leads to translated code; else NULL. */
+static const struct jump_entry *translated_at_rip(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     const struct jump_entry *entry = block_jump_entry(cpu, linear);
-    if (entry->linear != linear || entry->context != cpu->fetch_context || entry->block->dead)
+    if (entry->linear != linear || !block_context_holds(cpu, entry->context) || entry->block->dead)
         return NULL;
-    return entry->block->translation;
+    return entry->block->translation ? entry : NULL;
 }
 
 static int take_exit(struct cpu *cpu, struct translator *translator, struct exit *exit)
@@ -53,7 +54,7 @@ static int take_exit(struct cpu *cpu, struct translator *translator, struct exit
         if (unlikely(exit->taken && !branch_is_legal(cpu, target)))
             return interpret_from(cpu, block, exit->insn);
         cpu->rip = target;
-        struct translated *to = translated_at_rip(cpu);
+        const struct jump_entry *to = translated_at_rip(cpu);
         if (to)
             link_exit(translator, cpu, exit, to);
         return BLOCK_GO(cpu);
@@ -61,6 +62,14 @@ static int take_exit(struct cpu *cpu, struct translator *translator, struct exit
     default:
         return interpret_from(cpu, block, exit->insn);
     }
+}
+
+/* A block that crosses pages has just been found to hold: so it does in the same place as long as the
+ * context stays. */
+static void translated_confirm(struct cpu *cpu, struct translated *translated)
+{
+    translated->code_page = cpu->native.code_page;
+    translated->context = cpu->fetch_context;
 }
 
 static int exec_translated(struct cpu *cpu, const struct insn *insn)
@@ -72,6 +81,8 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
         cpu->instructions -= block->count; /* the code counts itself */
     cpu->native.code_page = cpu->block_rip - (block->gpa & PAGE_OFFSET_MASK);
     cpu->native.entered++;
+    if (unlikely(block->second_gpa != ~UINT64_C(0)))
+        translated_confirm(cpu, block->translation);
     uint64_t how = translator->enter(cpu, translation->entry);
     if (cpu->native.flags_kind)
         native_flags_settle(cpu);

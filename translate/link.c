@@ -27,11 +27,11 @@ static void incoming_remove(struct exit *exit)
 }
 
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
-               struct translated *to)
+               const struct jump_entry *target)
 {
+    struct translated *to = target->block->translation;
     const struct block *from_block = exit->from->block, *to_block = to->block;
-    if (translator->options.no_chain || from_block->second_gpa != ~UINT64_C(0) ||
-        to_block->second_gpa != ~UINT64_C(0))
+    if (translator->options.no_chain)
         return;
     if (exit->same_page && (from_block->gpa ^ to_block->gpa) & PAGE_MASK)
         return; /* the page is mapped elsewhere now */
@@ -44,7 +44,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
     }
     if (!exit->same_page) {
         exit->code_page = cpu->native.code_page;
-        exit->context = cpu->fetch_context;
+        exit->context = target->context;
         exit->next_page = cpu->rip - (to_block->gpa & PAGE_OFFSET_MASK);
         translator->count.links_other++;
     }

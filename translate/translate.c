@@ -255,6 +255,8 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     translation->code = code_executable(cache, t.e.at);
     flags_analyse(&t);
     translate_poll(&t);
+    if (block->second_gpa != ~UINT64_C(0))
+        translate_crossing_guard(&t);
     translation->entry = code_executable(cache, t.e.at);
     emit_count(&t);
     translate_vectors_entry(&t);

@@ -92,6 +92,17 @@ static bool call(struct translating *t)
     return true;
 }
 
+/* T0: a context.  The jump that is taken if it does not hold now. */
+static uint8_t *emit_context_check(struct emitter *e)
+{
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
+    uint8_t *holds = emit_jump_if(e, COND_Z);
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(global_context));
+    uint8_t *over = emit_jump_if(e, COND_NZ);
+    emit_jump_here(e, holds);
+    return over;
+}
+
 /* T0: a target.  Finds it in the jump cache: rip and code_page are set, T1 is its entry; or the block
  * is left for the interpreter, with nothing done. */
 static void look_up_target(struct translating *t)
@@ -106,9 +117,8 @@ static void look_up_target(struct translating *t)
     emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 3, CPU_AT(jumps)});
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
-    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
-    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
-    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
+    emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
+    translate_slow(t, emit_context_check(e), SLOW_INSN);
 }
 
 /* T1: the entry.  Goes there. */
@@ -223,9 +233,8 @@ static void emit_guard(struct translating *t, struct exit *exit)
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
     emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &exit->code_page), 0);
     uint8_t *elsewhere = emit_jump_if(e, COND_NZ);
-    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
-    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &exit->context), 0);
-    uint8_t *another_time = emit_jump_if(e, COND_NZ);
+    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &exit->context), 0);
+    uint8_t *another_time = emit_context_check(e);
     emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &exit->next_page), 0);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T0);
     exit->jump = emit_jump(e);
@@ -248,13 +257,29 @@ void translate_exits(struct translating *t)
     }
 }
 
-void translate_poll(struct translating *t)
+static void leave_to_run_loop(struct translating *t, uint8_t *jump)
 {
     struct exit *exit = new_exit(t, EXIT_POLL, 0);
-    emit_alu_mem_imm(&t->e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(attention), 0);
-    uint8_t *jump = emit_jump_if(&t->e, COND_NZ);
     if (exit)
         exit->jump = jump;
+}
+
+void translate_poll(struct translating *t)
+{
+    emit_alu_mem_imm(&t->e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(attention), 0);
+    leave_to_run_loop(t, emit_jump_if(&t->e, COND_NZ));
+}
+
+void translate_crossing_guard(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const struct code_cache *cache = &t->translator->cache;
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
+    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
+    leave_to_run_loop(t, emit_jump_if(e, COND_NZ));
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
+    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->context), 0);
+    leave_to_run_loop(t, emit_jump_if(e, COND_NZ));
 }
 
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index)

@@ -52,6 +52,7 @@ struct translated {
     struct block *block;
     uint8_t *code;       /* executable: from another block, polls first */
     uint8_t *entry;      /* executable: from the interpreter */
+    uint64_t code_page, context; /* of a block that crosses pages: where and when it holds */
     uint32_t bytes;
     unsigned exit_count;
     struct exit *exits[EXITS_MAX];
@@ -96,7 +97,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
 /* link.c */
 /* Links the exit, which the cpu has just left by, to the block that it leads to now. */
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
-               struct translated *to);
+               const struct jump_entry *target);
 /* Unlinks the translation from all others. */
 void link_drop(struct translator *translator, struct translated *translation);
 /* callout.c: called by stub_interp with the executable address of a site.  0: on with the code;

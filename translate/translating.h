@@ -132,6 +132,8 @@ void stack_move(struct translating *t, int32_t by);
 
 /* translate_branch.c: the exits */
 void translate_poll(struct translating *t);
+/* Leaves for the run loop unless the block, which lies in two pages, is known to hold. */
+void translate_crossing_guard(struct translating *t);
 /* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
 /* The code of all exits. */
