@@ -197,13 +197,15 @@ struct cpu_engine {
 };
 
 /* What translated code keeps beside the registers (translate/).  Nothing of it means anything to the
- * interpreter: while that runs, flags_kind and vectors are 0. */
+ * interpreter: while that runs, flags_kind, vectors and x87_live are 0. */
 struct cpu_native {
     uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
     uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
     uint64_t flags_a, flags_b, flags_step;
     uint64_t scratch[2];
     uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
+    bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
+    uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
     uint64_t entered; /* into translated code, since power-on */
 };
 

@@ -496,6 +496,11 @@ static const char *compare_cpus(const struct cpu *a, const struct cpu *b, uint32
     SAME(x87.control);
     SAME(x87.status);
     SAME(x87.valid);
+    SAME(x87.opcode);
+    SAME(x87.code_offset);
+    SAME(x87.code_selector);
+    SAME(x87.data_offset);
+    SAME(x87.data_selector);
     SAME(xcr0);
     SAME(gdt.base);
     SAME(gdt.limit);

@@ -1,6 +1,7 @@
 /* One instruction by the interpreter, in the middle of translated code. */
 #include "cpu/sse_env.h"
 #include "translate/flags.h"
+#include "translate/native_x87.h"
 #include "translate/translated.h"
 
 /* The block was counted whole when it was entered; `done` of its instructions were. */
@@ -20,13 +21,16 @@ int translate_interp(struct cpu *cpu, void *executable)
     native_flags_settle(cpu);
     cpu->block = block;
     cpu->block_rip = start;
+    const bool x87 = cpu->native.x87_live && native_x87_concerns(&site->insn);
+    if (x87)
+        native_x87_store(cpu);
     int result = site->insn.exec(cpu, &site->insn);
     if (cpu->native.vectors)
         cpu->native.vectors = sse_is_checked(cpu) ? VECTORS_LIVE : VECTORS_FLOAT;
     if (result == EXEC_NEXT)
         cpu->rip = insn_next_rip(cpu, &site->insn);
     if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {
-        if (likely(!block->dead && cpu->mode == block->mode))
+        if (likely(!block->dead && cpu->mode == block->mode && (!x87 || native_x87_load(cpu))))
             return 0;
         uncount(cpu, block, site->index + 1u);
         return EXEC_LEAVE;

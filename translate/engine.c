@@ -1,6 +1,7 @@
 #include "translate/engine.h"
 
 #include "translate/flags.h"
+#include "translate/native_x87.h"
 #include "translate/trace_file.h"
 #include "translate/trace_translation.h"
 #include "translate/translated.h"
@@ -84,6 +85,8 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
     if (unlikely(block->second_gpa != ~UINT64_C(0)))
         translated_confirm(cpu, block->translation);
     uint64_t how = translator->enter(cpu, translation->entry);
+    if (cpu->native.x87_live)
+        native_x87_store(cpu);
     if (cpu->native.flags_kind)
         native_flags_settle(cpu);
     if (how >= EXEC_CODES)

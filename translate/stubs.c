@@ -4,6 +4,7 @@
  * not their result.
  */
 #include "cpu/sse_env.h"
+#include "translate/native_x87.h"
 #include "translate/translating.h"
 
 static const uint8_t saved[] = {RBX, RBP, R12, R13, R14, R15}; /* by the callee, System V ABI */
@@ -50,6 +51,15 @@ static void vectors_out(struct emitter *e)
     emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
     move_vectors(e, 0x29); /* movaps */
+    emit_jump_here(e, none);
+}
+
+/* … and come back. */
+static void vectors_in(struct emitter *e)
+{
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
+    uint8_t *none = emit_jump_if(e, COND_Z);
+    move_vectors(e, 0x28);
     emit_jump_here(e, none);
 }
 
@@ -115,10 +125,7 @@ static void emit_interp_stub(struct emitter *e)
     emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
     emit_reg(e, HOST_OP(MAP_1, 0x85, 0, SIZE_32), RAX, RAX);
     uint8_t *leaves = emit_jump_if(e, COND_NZ);
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
-    uint8_t *none = emit_jump_if(e, COND_Z);
-    move_vectors(e, 0x28);
-    emit_jump_here(e, none);
+    vectors_in(e);
     registers_in(e);
     emit_ret(e);
     emit_jump_here(e, leaves);
@@ -136,10 +143,7 @@ static void emit_image(struct emitter *e)
     emit_mov(e, SIZE_64, RDI, HOST_CPU);
     emit_call_c(e, (uintptr_t)native_flags_image);
     emit_pop(e, HOST_T0);
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
-    uint8_t *none = emit_jump_if(e, COND_Z);
-    move_vectors(e, 0x28);
-    emit_jump_here(e, none);
+    vectors_in(e);
     registers_in(e);
     emit_ret(e);
 }
@@ -157,6 +161,19 @@ static void emit_vectors(struct emitter *e)
     uint8_t *unmasked = emit_jump_if(e, COND_NZ);
     emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
     emit_jump_here(e, unmasked);
+    emit_ret(e);
+}
+
+static void emit_x87(struct emitter *e)
+{
+    registers_out(e);
+    vectors_out(e);
+    emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
+    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_call_c(e, (uintptr_t)native_x87_load);
+    emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
+    vectors_in(e);
+    registers_in(e);
     emit_ret(e);
 }
 
@@ -183,5 +200,6 @@ void stubs_emit(struct translator *translator)
     translator->stub_interp = emit_stub(&e, emit_interp_stub);
     translator->stub_image = emit_stub(&e, emit_image);
     translator->stub_vectors = emit_stub(&e, emit_vectors);
+    translator->stub_x87 = emit_stub(&e, emit_x87);
     BUG_ON(e.full);
 }

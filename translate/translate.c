@@ -21,6 +21,7 @@ void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind)
     t->slow[t->slow_count++] = (struct slow_path){.jump = jump,
                                                   .resume = t->e.at,
                                                   .kind = (uint8_t)kind,
+                                                  .x87_note = t->x87_note,
                                                   .index = (uint8_t)t->index};
 }
 
@@ -70,6 +71,7 @@ static void emit_interp(struct translating *t, unsigned index)
 
 void translate_by_interpreter(struct translating *t)
 {
+    translate_x87_seen(t);
     flags_before_clobber(t);
     emit_interp(t, t->index);
     t->memory_flags = true;
@@ -78,6 +80,7 @@ void translate_by_interpreter(struct translating *t)
 
 void translate_leave_to_interpreter(struct translating *t)
 {
+    translate_x87_seen(t);
     flags_note(t);
     translate_exit_insn(t, emit_jump(&t->e), t->index);
     t->ended = true;
@@ -111,6 +114,7 @@ static void emit_slow_group(struct translating *t, unsigned first)
             emit_jump_here(&t->e, t->slow[i].jump);
             t->slow[i].jump = NULL;
         }
+    translate_x87_note(t, path.x87_note);
     if (path.kind == SLOW_INTERP) {
         emit_interp(t, path.index);
         if (path.load_flags)
@@ -131,6 +135,10 @@ static void emit_slow_call(struct translating *t, const struct slow_path *path, 
         emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
         translate_exit_insn(t, emit_jump_if(e, COND_NZ), path->index);
     }
+    if (path->kind == SLOW_X87) {
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.x87_live), 0);
+        translate_exit_insn(t, emit_jump_if(e, COND_Z), path->index);
+    }
     emit_back(t, path->resume);
 }
 
@@ -146,6 +154,9 @@ static void emit_slow_paths(struct translating *t)
             break;
         case SLOW_VECTORS: case SLOW_FLOAT:
             emit_slow_call(t, path, t->translator->stub_vectors);
+            break;
+        case SLOW_X87:
+            emit_slow_call(t, path, t->translator->stub_x87);
             break;
         default:
             emit_slow_group(t, i);
@@ -179,6 +190,8 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
     switch (policy) {
     case IDENTICAL:
     case MEMORY:
+        if (t->row->attributes & (A_X87 | A_FWAIT))
+            return translate_x87(t);
         return t->row->attributes & A_SSE ? translate_sse(t) : translate_integer(t);
     case STACK:
         return translate_stack(t);
@@ -195,6 +208,8 @@ static void translate_insn(struct translating *t)
     const unsigned policy = insn->memory ? t->row->policy_memory : t->row->policy_register;
     const unsigned slow = t->slow_count;
     const bool replaced = is_replaced(t);
+    if (t->row->attributes & (A_END | A_BRANCH))
+        translate_x87_seen(t);
     const bool copied = !replaced && translate_by_policy(t, policy);
     t->marks[t->index] = policy == CALLOUT     ? MARK_CALLOUT
                          : !copied             ? MARK_INTERPRETED
@@ -218,6 +233,7 @@ static void translate_insns(struct translating *t)
         translate_insn(t);
     }
     t->host_offset[t->index] = (uint16_t)(t->e.at - t->e.start);
+    translate_x87_seen(t);
     if (!t->ended)
         translate_fall_through(t);
 }

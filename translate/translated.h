@@ -75,6 +75,7 @@ struct translator {
     uint8_t *stub_interp;  /* T0: the site; returns when the instruction is done */
     uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
     uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
+    uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
     struct {
         uint64_t translated, bytes_guest, bytes_host, links, links_other, unlinks, adapted,
             exits, interp;

@@ -24,6 +24,12 @@ enum slow_kind {
     SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
+    SLOW_X87, /* cpu->x87 is brought to the host's, or the block is left if that cannot be */
+};
+/* What FNSTENV is to tell: the last x87 instruction and the last one with an operand in memory, as their
+ * index + 1 (0: nothing new), and which of native.x87_operand has its offset. */
+struct x87_note {
+    uint8_t code, data, place;
 };
 struct slow_path {
     uint8_t *jump;   /* leads there */
@@ -32,6 +38,7 @@ struct slow_path {
     uint8_t index; /* of the instruction */
     bool load_flags; /* the resumed code expects them in EFLAGS */
     uint8_t *retry;
+    struct x87_note x87_note; /* of the instructions before */
 };
 
 enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX };
@@ -45,6 +52,8 @@ struct translating {
     const struct opcode_row *row;
     unsigned index;
     bool code_64, flat; /* 64-bit code; 64-bit code or flat 32-bit code */
+    bool x87;           /* the guest's x87 is in the host's */
+    struct x87_note x87_note; /* what is not noted yet */
     bool ended;         /* the last instruction has left the block */
     enum native_vectors vectors; /* what the block is sure of */
 
@@ -123,6 +132,10 @@ bool translate_sse(struct translating *t);
 void translate_vectors_entry(struct translating *t);
 /* The present instruction is interpreted: what still holds of that. */
 void translate_vectors_interpreted(struct translating *t);
+bool translate_x87(struct translating *t);
+/* Notes the last x87 instruction, which may be seen after this.  Destroys T1. */
+void translate_x87_note(struct translating *t, struct x87_note note);
+void translate_x87_seen(struct translating *t);
 /* The block ends without a branch. */
 void translate_fall_through(struct translating *t);
 /* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */
