@@ -18,6 +18,22 @@ static bool gp(struct cpu *cpu, uint16_t selector)
     return cpu_fault(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
 }
 
+/* Pushes CS and the return address below *sp, which becomes the top.
+ * WHY: a 64-bit frame belongs to 64-bit code, whose stack is flat, also when a gate takes
+ * compatibility mode there. */
+static bool push_return(struct cpu *cpu, const struct far *far, uint64_t *sp)
+{
+    uint16_t selector = cpu->segs[CS].selector;
+    if (far->size != SIZE_64)
+        return stack_push(cpu, sp, far->size, selector) ||
+               stack_push(cpu, sp, far->size, far->next);
+    if (mem_store64(cpu, SEG_FLAT_STACK, *sp - 8, selector) ||
+        mem_store64(cpu, SEG_FLAT_STACK, *sp - 16, far->next))
+        return true;
+    *sp -= 16;
+    return false;
+}
+
 /* Pushes CS and the return address on the present stack, and goes to the code segment. */
 static bool enter_same_privilege(struct cpu *cpu, const struct far *far, struct descriptor *target,
                                  uint64_t offset)
@@ -26,13 +42,14 @@ static bool enter_same_privilege(struct cpu *cpu, const struct far *far, struct 
     if (segment_check_target(cpu, &code, offset))
         return true;
     uint64_t sp = cpu->regs[RSP];
-    if (far->is_call && (stack_push(cpu, &sp, far->size, cpu->segs[CS].selector) ||
-                         stack_push(cpu, &sp, far->size, far->next)))
+    if (far->is_call && push_return(cpu, far, &sp))
         return true;
     if (descriptor_set_accessed(cpu, target))
         return true;
     code.attributes |= SEG_ACCESSED;
-    if (far->is_call)
+    if (far->is_call && far->size == SIZE_64)
+        cpu->regs[RSP] = sp;
+    else if (far->is_call)
         stack_commit(cpu, sp);
     segment_enter_code(cpu, &code, cpu->cpl, offset);
     return false;
@@ -160,8 +177,7 @@ static bool far_real(struct cpu *cpu, const struct far *far)
     uint64_t sp = cpu->regs[RSP];
     if (far->offset > (cpu->eflags & F_VM ? 0xffff : cpu->segs[CS].limit))
         return cpu_fault(cpu, VECTOR_GP, 0);
-    if (far->is_call && (stack_push(cpu, &sp, far->size, cpu->segs[CS].selector) ||
-                         stack_push(cpu, &sp, far->size, far->next)))
+    if (far->is_call && push_return(cpu, far, &sp))
         return true;
     if (segment_jump_real(cpu, far->selector, far->offset))
         return true;

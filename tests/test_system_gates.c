@@ -415,6 +415,30 @@ Test(system_gates, long_mode_delivery_and_iretq)
     }
 }
 
+/* The frame of a 64-bit gate lies on the flat stack of the code entered, whatever SS's base. */
+Test(system_gates, call_gate_out_of_compatibility_mode)
+{
+    struct cpu *cpu = rig.cpu;
+    bench_enter_long(&rig, 0);
+    cpu->segs[CS].attributes &= (uint16_t)~SEG_L;
+    cpu->segs[CS].attributes |= SEG_DB;
+    cpu->segs[SS] = (struct segment){.base = 0x800,
+                                     .limit = 0xfffff,
+                                     .selector = SEL_CODE64 + 8,
+                                     .attributes = SEG_P | SEG_S | SEG_WRITABLE | SEG_DB};
+    cpu_mode_changed(cpu);
+    bench_gdt(&rig, SEL_GATE, gate_make(SEL_CODE64, 0x5678, ACCESS(1, 0, 0, 12), 0));
+    bench_gdt(&rig, SEL_GATE + 8, 0);
+    cpu->regs[RSP] = STACK_TOP(0);
+    uint16_t before = cpu->segs[CS].selector;
+    cr_assert_eq(bench_far(&rig, true, SEL_GATE, 0), NO_FAULT);
+    cr_assert_eq(cpu->rip, 0x5678);
+    cr_assert(cpu_is_64(cpu));
+    cr_assert_eq(cpu->regs[RSP], STACK_TOP(0) - 16);
+    cr_assert_eq(rig_peek(&rig, STACK_TOP(0) - 8, 8), before);
+    cr_assert_eq(rig_peek(&rig, STACK_TOP(0) - 16, 8), BENCH_CODE_AT + 7);
+}
+
 Test(system_gates, long_mode_gates_that_are_no_good)
 {
     static const struct {

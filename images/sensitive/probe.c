@@ -96,7 +96,7 @@ static void fill_memory(const struct probe *probe, const struct mode *mode)
     unsigned bytes = mode->bits / 8;
 
     for (unsigned i = 0; i < WINDOW_BYTES; i++)
-        STACK_WINDOW[i] = DATA_WINDOW[i] = EXTRA_WINDOW[i] = PATTERN;
+        STACK_WINDOW[i] = FLAT_WINDOW[i] = DATA_WINDOW[i] = EXTRA_WINDOW[i] = PATTERN;
     for (unsigned i = 0; i < probe->stack_words; i++) {
         uint32_t value = value_of(mode, probe->stack[i]);
         for (unsigned byte = 0; byte < bytes; byte++)

@@ -171,6 +171,9 @@ static void print_stack(const struct system *before, const struct system *after)
     for (int i = 0; i < WINDOW_BYTES; i++)
         now[i] = (i < hidden ? before : after)->stack[i];
     print_memory("stack", before->stack, now, WINDOW_BYTES / 2, mode->bits / 8);
+    /* Compatibility mode, whose exceptions have a stack of their own. */
+    if (mode_is_long(mode) && mode->bits == 32)
+        print_memory("flat", before->flat, after->flat, WINDOW_BYTES / 2, 8);
 }
 
 /* What a gate pushed on the inner stack. */

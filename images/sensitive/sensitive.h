@@ -116,6 +116,7 @@ void probe_prepare(const struct probe *probe, const struct mode *mode);
 enum { WINDOW_BYTES = 64 };
 #define STACK_WINDOW ((volatile uint8_t *)DATA_BASE + STACK_OFFSET - WINDOW_BYTES / 2)
 #define DATA_WINDOW  ((volatile uint8_t *)DATA_BASE + DATA_OFFSET)
+#define FLAT_WINDOW  ((volatile uint8_t *)STACK_OFFSET - WINDOW_BYTES / 2) /* without SS's base */
 #define EXTRA_WINDOW ((volatile uint8_t *)EXTRA_BASE + DATA_OFFSET)
 
 /* What belongs to the system, and to memory, before or after a probe. */
@@ -125,7 +126,7 @@ struct system {
     uint64_t efer, fs_base, gs_base, kernel_gs_base, sysenter_esp, xcr0;
     uint8_t ports[PROBE_PORTS];
     uint8_t gdt[GDT_LIMIT + 1];
-    uint8_t stack[WINDOW_BYTES], data[WINDOW_BYTES], extra[WINDOW_BYTES];
+    uint8_t stack[WINDOW_BYTES], flat[WINDOW_BYTES], data[WINDOW_BYTES], extra[WINDOW_BYTES];
 };
 
 void system_init(void);

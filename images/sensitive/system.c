@@ -157,6 +157,7 @@ static void note_memory(struct system *system)
         system->gdt[i] = ((volatile uint8_t *)GDT)[i];
     for (unsigned i = 0; i < WINDOW_BYTES; i++) {
         system->stack[i] = STACK_WINDOW[i];
+        system->flat[i] = FLAT_WINDOW[i];
         system->data[i] = DATA_WINDOW[i];
         system->extra[i] = EXTRA_WINDOW[i];
     }
