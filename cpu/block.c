@@ -501,10 +501,13 @@ static struct block *block_decode(struct cpu *cpu, uint64_t rip, uint64_t linear
     cache_add(cpu, block);
     cpu->count.blocks_decoded++;
     /* What came from a device, or hung on bytes that it does not hold, runs once. */
-    if (fetch.from_device || (fetch.second_gpa.v != NO_PAGE && !crosses))
+    if (fetch.from_device || (fetch.second_gpa.v != NO_PAGE && !crosses)) {
         block_kill(cpu, block);
-    else
+        memcpy(block->insns, insns, count * sizeof *insns);
+        block->insns[count].exec = exec_continue;
+    } else {
         mark_code(cpu, block);
+    }
     if (cpu->engine && !block->dead && !(block->mode & MODE_SINGLE))
         cpu->engine->block_decoded(cpu, block);
     return block;

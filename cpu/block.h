@@ -3,7 +3,8 @@
  * INV-1: a block's bytes are marked in physmem as code; a write to any of them kills the block,
  *        unless only immediates changed that its instructions can take over (and did).
  * INV-2: a killed block's instructions all have exec_stale as handler, so that whoever runs it
- *        leaves at its next instruction; its memory lives until no one can be inside it.
+ *        leaves at its next instruction; its memory lives until no one can be inside it.  Code from
+ *        a device is dead from the start, and keeps its handlers for the one run that it has.
  * INV-3: a block lies in one page; an instruction that crosses into the next is a block of its own,
  *        filed under both pages, and found only while both still map as they did.
  * INV-4: a link leads from a block to one in the same page, whatever maps them: it needs no look at

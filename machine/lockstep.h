@@ -20,12 +20,10 @@
 
 struct lockstep;
 
-/* For one who looks on or meddles; any may be NULL. */
+/* For one who looks on or meddles. */
 struct lockstep_probe {
     /* The leader has done its turn number `turn`, the twin not yet. */
     void (*leader_ran)(void *opaque, struct cpu *leader, uint64_t turn);
-    /* Adds to a report what else is known of the block that was run, as its translation. */
-    void (*describe_block)(void *opaque, const struct block *block, FILE *out);
     void *opaque;
 };
 

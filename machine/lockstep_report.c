@@ -2,6 +2,7 @@
 #include "machine/lockstep_priv.h"
 
 #include "translate/disassemble.h"
+#include "translate/translated.h"
 
 #include <inttypes.h>
 
@@ -40,6 +41,18 @@ static void report_ran(const struct lockstep *lockstep, const struct lockstep_ra
                           ran->rip);
 }
 
+/* What the engine made of the block. */
+static void report_translation(const struct lockstep *lockstep, const struct block *block,
+                               struct disassembler *disassembler)
+{
+    const struct translated *translation = block->translation;
+    if (!lockstep->leader->engine || !translation || !disassembler)
+        return;
+    fprintf(lockstep->out, "  host code, %u bytes\n", translation->bytes);
+    disassemble_host_lines(disassembler, lockstep->out, "    ", translation->code,
+                           translation->bytes, (uintptr_t)translation->code);
+}
+
 static void report_code(const struct lockstep *lockstep)
 {
     struct disassembler *disassembler = NULL;
@@ -49,12 +62,12 @@ static void report_code(const struct lockstep *lockstep)
         disassembler = NULL;
     for (size_t i = 0; i < lockstep->ran.count; i++)
         report_ran(lockstep, &lockstep->ran.items[i], disassembler);
-    disassembler_free(disassembler);
     const struct block *first = lockstep->ran.items[0].block;
     const struct block *his =
         block_at(lockstep->leader, first->gpa, first->mode & ~(uint32_t)MODE_SINGLE);
-    if (his && lockstep->probe.describe_block)
-        lockstep->probe.describe_block(lockstep->probe.opaque, his, lockstep->out);
+    if (his)
+        report_translation(lockstep, his, disassembler);
+    disassembler_free(disassembler);
 }
 
 void lockstep_report(struct lockstep *lockstep)

@@ -237,6 +237,29 @@ Test(lockstep, dma_a20_and_shadowed_rom_reach_the_twin)
     cr_expect_eq(lockstep_counts(lockstep)->accesses, 4);
 }
 
+/* Code in a device's registers: IN AL, 71h; ADD BL, AL; DEC DI; JNZ to the first; HLT. */
+static uint64_t device_with_code(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    static const uint8_t code[] = {0xe4, 0x71, 0x00, 0xc3, 0x4f, 0x75, 0xf9, 0xf4};
+    uint64_t offset = gpa.v - 0xa0000;
+    return offset < sizeof code ? code[offset] : 0xff;
+}
+
+Test(lockstep, code_in_a_device_is_fetched_once_for_both)
+{
+    ops.port_read = noisy_port;
+    ops.mmio_read = device_with_code;
+    physmem_set_low(&rig.physmem, 0xa0000, 0x10000, 0);
+    rig_real(&rig, 0);
+    segment_load_real(rig.cpu, CS, 0xa000);
+    cpu_mode_changed(rig.cpu);
+    rig.cpu->regs[RDI] = 30;
+    begin();
+    run_without_difference();
+    cr_expect_eq(lockstep_counts(lockstep)->instructions, 30 * 4 + 1);
+    cr_expect_eq(lockstep_counts(lockstep)->accesses, (30 * 4 + 1) * 15 + 30);
+}
+
 /* Between runs a loader writes and the registers are set anew, as by a reset. */
 GUEST_CODE(adds, ".code16\n add ax, [0x3000]\n mov [0x3002], ax\n hlt\n");
 

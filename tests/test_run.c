@@ -361,3 +361,36 @@ Test(run, faults_are_precise)
     cr_assert_eq(rig.cpu->cr2, 0x800000);
     cr_assert_eq(rig.cpu->rip, 0x20005);
 }
+
+/* --- code that lies in no memory */
+
+GUEST_CODE(stops, ".code16\nhlt\n");
+
+/* INC EAX; ADD EAX, 5; UD2 in a device's registers, and all ones behind them. */
+static uint64_t device_with_code(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    static const uint8_t code[] = {0x66, 0x40, 0x66, 0x83, 0xc0, 5, 0xeb, 0xfe};
+    uint64_t offset = gpa.v - 0xa0000;
+    if (offset == 7)
+        return (uint64_t)cpu->instructions > 20 ? 0 : 0xfe; /* another jump after a while */
+    return offset < sizeof code ? code[offset] : 0xff;
+}
+
+Test(run, code_in_a_device_is_fetched_at_each_run)
+{
+    struct cpu_ops ops = *rig.cpu->ops;
+    const uint32_t vector = 0x2000;
+    rig_load(&rig, 0x2000, stops);
+    physmem_write(&rig.physmem, GPA(VECTOR_UD * 4), &vector, 4);
+    ops.mmio_read = device_with_code;
+    rig.cpu->ops = &ops;
+    physmem_set_low(&rig.physmem, 0xa0000, 0x10000, 0);
+    rig_real(&rig, 0);
+    segment_load_real(rig.cpu, CS, 0xa000);
+    cpu_mode_changed(rig.cpu);
+    cr_assert_eq(cpu_run(rig.cpu), CPU_EXIT_HALTED);
+    cr_expect_eq(rig.cpu->rip, 0x2001);
+    cr_expect_eq(rig.cpu->regs[RAX], 6);
+    cr_expect_gt(rig.cpu->instructions, 20);
+    cr_expect_eq(rig.cpu->count.exceptions[VECTOR_UD], 1);
+}
