@@ -80,10 +80,12 @@ uint16_t x87_tag_word(const struct cpu *cpu)
 /* One instruction as if there were no error, which is there again after it. */
 static int ignore_error(struct cpu *cpu, const struct insn *insn)
 {
-    const struct insn alone[2] = {
+    struct insn alone[2] = {
         *insn,
         {.exec = exec_stop, .offset = (uint16_t)(insn->offset + insn->length)},
     };
+    /* WHY: the first handler of a block may be the engine's, which wants the block around it. */
+    alone[0].exec = opcode_exec[insn->row][insn->memory][insn->size];
     cpu->x87.status &= (uint16_t) ~(X87_ES | X87_B);
     int result = alone[0].exec(cpu, alone);
     summarize(cpu);
