@@ -441,7 +441,9 @@ static const struct {
 
 static int parse_help(struct option_context *context, const char *value)
 {
-    printf("usage: ring3 [options] [disk image]\n\n");
+    printf("usage: ring3 [options] [disk image]\n"
+           "       ring3 conform --help    tests against captured instructions\n"
+           "       ring3 trace --help      what a -trace-blocks file holds\n\n");
     for (unsigned i = 0; i < ARRAY_LENGTH(option_rows); i++) {
         const struct option_row *row = &option_rows[i];
         int width = printf("  -%s", row->name);
