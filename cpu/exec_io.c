@@ -5,6 +5,7 @@
  * Sources: SDM 1 §18.5 (privilege, permission bitmap), 2A IN, INS, 2B OUT, OUTS, 3B §17.2.4
  * (I/O breakpoints).
  */
+#include "cpu/block.h"
 #include "cpu/system.h"
 
 enum { DEBUG_IO = 2, TSS_BITMAP = 102, TSS_32 = 8 };
@@ -165,8 +166,9 @@ static never_inline bool port_string(struct cpu *cpu, const struct insn *insn, u
         if (step(cpu, insn, size))
             return true;
         address_register_set(cpu, insn, RCX, --left);
-        if (left && atomic_load_explicit(&cpu->attention, memory_order_relaxed))
-            return false;
+        if (left && (atomic_load_explicit(&cpu->attention, memory_order_relaxed) ||
+                     (cpu->block && cpu->block->dead)))
+            return false; /* what is left may be of another instruction now */
     }
     cpu->rip = insn_next_rip(cpu, insn);
     return false;

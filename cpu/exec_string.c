@@ -333,9 +333,9 @@ static always_inline int repeat(struct cpu *cpu, const struct insn *insn, enum o
         address_register_set(cpu, insn, RCX, count);
         if (over || count == 0)
             break;
-        if ((cpu->mode & MODE_SINGLE) ||
+        if ((cpu->mode & MODE_SINGLE) || (cpu->block && cpu->block->dead) ||
             atomic_load_explicit(&cpu->attention, memory_order_relaxed))
-            return exec_stale(cpu, insn); /* leaves at this instruction */
+            return exec_stale(cpu, insn); /* leaves at this instruction, which may be another now */
     }
     return EXEC_NEXT;
 }

@@ -1,0 +1,190 @@
+/* Storms of invalidation: the mapping of code changes, or seems to, again and again; and more code
+ * than the code cache holds. */
+#include "tests/smc_rig.h"
+
+#define ROUND "dec ebp\n jnz 1b\n hlt\n"
+
+/* --- the mapping */
+
+#define RELOADS(R)                                                                                 \
+    "1: mov " R "ax, cr3\n mov cr3, " R "ax\n add ebx, ebp\n call 2f\n invlpg [" HERE(             \
+        "2f") "]\n"                                                                                \
+              "call 2f\n invlpg [" HERE("1b") "]\n" ROUND PAGE_2                                   \
+                                              "2: add edi, ebx\n jmp 3f\n" PAGE_3                  \
+                                              "3: inc edi\n ret\n"
+GUEST_CODE(reloads_32, ".code32\n77:\n" RELOADS("e"));
+GUEST_CODE(reloads_64, ".code64\n77:\n" RELOADS("r"));
+static const struct smc_program reloads = {"reloads",
+                                           {NULL, NULL, reloads_32_start, reloads_64_start},
+                                           {NULL, NULL, reloads_32_end, reloads_64_end}};
+
+/* The page at 20000h shows one of two frames, 6000h and 7000h, which hold different code; the
+ * program's own PTE lies at [ESI]. */
+#define REMAPS(R)                                                                                  \
+    "mov esi, [0x9000]\n"                                                                          \
+    "1: mov " R "cx, 0x20000\n call " R "cx\n call " R "cx\n mov " R "cx, 0x20040\n call " R       \
+    "cx\n"                                                                                         \
+    "xor dword ptr [esi], 0x1000\n invlpg [0x20000]\n"                                             \
+    "mov " R "cx, 0x20000\n call " R "cx\n test bp, 3\n jnz 3f\n"                                  \
+    "xor byte ptr [0x6000 + 1], 0x28\n xor byte ptr [0x7041], 0x28\n 3: " ROUND PAGE_2             \
+    "add bl, 5\n jmp 2f\n .skip 30, 0x90\n 2: add edi, ebx\n ret\n"                                \
+    ".org 77b + 0x1040\n add bl, 7\n ret\n" PAGE_3                                                 \
+    "sub bl, 3\n jmp 2f\n .skip 20, 0x90\n 2: sub edi, ebx\n ret\n"                                \
+    ".org 77b + 0x2040\n add bl, 11\n ret\n"
+GUEST_CODE(remaps_32, ".code32\n77:\n" REMAPS("e"));
+GUEST_CODE(remaps_64, ".code64\n77:\n" REMAPS("r"));
+static const struct smc_program remaps = {"remaps",
+                                          {NULL, NULL, remaps_32_start, remaps_64_start},
+                                          {NULL, NULL, remaps_32_end, remaps_64_end}};
+
+static void window_to_page_2(struct rig *rig, enum smc_mode mode)
+{
+    uint64_t entry = 0x6067, at = smc_pte(mode, 0x20000);
+    physmem_write(&rig->physmem, GPA(at), &entry, mode == SMC_LONG ? 8 : 4);
+    physmem_write(&rig->physmem, GPA(SMC_DATA), &at, 8);
+}
+
+/* An instruction that crosses into the window: its second half is in one of two frames. */
+#define SPLIT(R)                                                                                   \
+    "mov esi, [0x9000]\n"                                                                          \
+    "1: mov " R "cx, 0x1fffe\n call " R "cx\n call " R "cx\n"                                      \
+    "xor dword ptr [esi], 0x1000\n invlpg [0x20000]\n call " R "cx\n"                              \
+    "test bp, 3\n jnz 3f\n inc byte ptr [0x6000]\n"                                                \
+    "3: test bp, 7\n jnz 3f\n xor byte ptr [0x1ffff], 0x28\n 3: " ROUND PAGE_2                     \
+    ".byte 5\n ret\n" PAGE_3 ".byte 9\n inc edi\n ret\n"
+GUEST_CODE(split_32, ".code32\n77:\n" SPLIT("e"));
+GUEST_CODE(split_64, ".code64\n77:\n" SPLIT("r"));
+static const struct smc_program split = {"split",
+                                         {NULL, NULL, split_32_start, split_64_start},
+                                         {NULL, NULL, split_32_end, split_64_end}};
+
+static void window_after_add(struct rig *rig, enum smc_mode mode)
+{
+    static const uint8_t add[] = {0x80, 0xc3};
+    window_to_page_2(rig, mode);
+    physmem_write(&rig->physmem, GPA(0x1fffe), add, sizeof add);
+}
+
+Test(smc_storm, reloads_and_remappings)
+{
+    const struct smc_run plain = {.rounds = 300};
+    smc_run_all(&reloads, &plain, SMC_FLAT);
+    const struct smc_run window = {.rounds = 100, .prepare = window_to_page_2};
+    smc_run_all(&remaps, &window, SMC_FLAT);
+    const struct smc_run crossing = {.rounds = 100, .prepare = window_after_add};
+    smc_run_all(&split, &crossing, SMC_FLAT);
+}
+
+/* --- the address space below */
+
+/* 106000h is 6000h while A20 is masked. */
+static uint32_t sets_a20(struct rig *rig, unsigned access, uint32_t value)
+{
+    mmu_set_a20(&rig->cpu->mmu, value & 1);
+    return 0;
+}
+
+#define WRAPS(R)                                                                                   \
+    "mov edx, 0x300\n"                                                                             \
+    "1: mov eax, ebp\n out dx, al\n mov " R "cx, 0x106000\n call " R "cx\n call " R                \
+    "cx\n" ROUND PAGE_2 "add bl, 5\n jmp 2f\n .skip 9, 0x90\n 2: ret\n"
+GUEST_CODE(wraps_32, ".code32\n77:\n" WRAPS("e"));
+GUEST_CODE(wraps_64, ".code64\n77:\n" WRAPS("r"));
+static const struct smc_program wraps = {"wraps",
+                                         {NULL, wraps_32_start, wraps_32_start, wraps_64_start},
+                                         {NULL, wraps_32_end, wraps_32_end, wraps_64_end}};
+
+static void other_code_above(struct rig *rig, enum smc_mode mode)
+{
+    static const uint8_t code[] = {0x80, 0xeb, 3, 0xeb, 4, 0, 0, 0, 0, 0xc3}; /* sub bl, 3 … ret */
+    physmem_write(&rig->physmem, GPA(0x106000), code, sizeof code);
+}
+
+/* 6000h is RAM or ROM. */
+static uint8_t rom[PAGE_BYTES];
+
+static uint32_t sets_low(struct rig *rig, unsigned access, uint32_t value)
+{
+    physmem_set_low(&rig->physmem, 0x6000, PAGE_BYTES,
+                    value & 1 ? PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM : PHYSMEM_WRITE_RAM);
+    return 0;
+}
+
+static void rom_below(struct rig *rig, enum smc_mode mode)
+{
+    static const uint8_t code[] = {0x80, 0xeb, 3, 0xeb, 4, 0, 0, 0, 0, 0xc3};
+    memcpy(rom, code, sizeof code);
+    physmem_add_rom(&rig->physmem, 0x6000, PAGE_BYTES, rom);
+    physmem_set_low(&rig->physmem, 0x6000, PAGE_BYTES, PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM);
+}
+
+/* The write goes to the RAM that the ROM hides, in half of the rounds. */
+#define SWITCHES(R)                                                                                \
+    "mov edx, 0x300\n"                                                                             \
+    "1: mov eax, ebp\n out dx, al\n mov " R "cx, 0x6000\n call " R "cx\n call " R "cx\n"           \
+    "test bp, 2\n jnz 3f\n xor byte ptr [0x6001], 0x28\n 3: call " R "cx\n" ROUND PAGE_2           \
+    "add bl, 5\n jmp 2f\n .skip 9, 0x90\n 2: ret\n"
+SMC_PROGRAM(switches, SWITCHES);
+
+Test(smc_storm, a20_and_shadowed_rom)
+{
+    const struct smc_run a20 = {.rounds = 100, .port = sets_a20, .prepare = other_code_above};
+    smc_run_all(&wraps, &a20, SMC_SEGMENTED);
+    const struct smc_run low = {.rounds = 100, .port = sets_low, .prepare = rom_below};
+    smc_run_all(&switches, &low, SMC_REAL);
+}
+
+/* --- a code cache that is too small */
+
+enum { LONG_CHAIN = 0x100000, SHORT_CHAIN = 0x180000, LINK_BYTES = 32 };
+
+/* Every 32 bytes: add ebx, n; rol ebx, 1; jmp to the next or the one after that; the last returns.
+ */
+static void lay_chain(struct rig *rig, uint64_t at, unsigned length)
+{
+    for (unsigned offset = 0; offset < length; offset += LINK_BYTES) {
+        uint8_t link[] = {0x81, 0xc3, 0, 0, 0, 0, 0xd1, 0xc3, 0xe9, 0, 0, 0, 0};
+        bool last = offset + 3 * LINK_BYTES >= length;
+        store_le32(link + 2, offset * 2654435761u);
+        store_le32(link + 9, (offset % 7 ? 1 : 2) * LINK_BYTES - sizeof link);
+        if (last)
+            link[8] = 0xc3;
+        physmem_write(&rig->physmem, GPA(at + offset), link, sizeof link);
+    }
+}
+
+static void lay_chains(struct rig *rig, enum smc_mode mode)
+{
+    lay_chain(rig, LONG_CHAIN, 0x60000);
+    lay_chain(rig, SHORT_CHAIN, 0x8000);
+}
+
+/* The short chain is linked when it is run for the second time; the long one drives it out. */
+#define CHAINED(R)                                                                                 \
+    "mov " R "si, 0x100000\n mov " R "di, 0x180000\n"                                              \
+    "1: call " R "di\n call " R "di\n call " R "di\n call " R "si\n call " R "di\n"                \
+    "test bp, 3\n jnz 2f\n inc byte ptr [0x108002]\n inc byte ptr [0x182002]\n"                    \
+    "2: " ROUND
+GUEST_CODE(chained_32, ".code32\n77:\n" CHAINED("e"));
+GUEST_CODE(chained_64, ".code64\n77:\n" CHAINED("r"));
+static const struct smc_program chained = {
+    "chained",
+    {NULL, chained_32_start, chained_32_start, chained_64_start},
+    {NULL, chained_32_end, chained_32_end, chained_64_end}};
+
+Test(smc_storm, translations_are_evicted_while_others_lead_to_them)
+{
+    static struct smc_pair pair;
+    for (enum smc_mode mode = SMC_FLAT; mode < SMC_MODES; mode++)
+        for (unsigned threshold = 1; threshold <= 2; threshold++) {
+            const struct smc_run run = {.threshold = threshold,
+                                        .cache_bytes = 2 << 20,
+                                        .rounds = 12,
+                                        .prepare = lay_chains};
+            smc_run(&pair, &chained, mode, &run);
+            cr_assert_gt(pair.evictions, 16, "%s: %d evictions", smc_mode_names[mode],
+                         (int)pair.evictions);
+            cr_assert_gt(pair.links_other, 5, "%d links to other pages", (int)pair.links_other);
+            cr_assert_gt(pair.unlinks, 100, "%d links undone", (int)pair.unlinks);
+        }
+}
