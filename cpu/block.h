@@ -95,7 +95,7 @@ int block_go_and_link(struct cpu *cpu, unsigned taken);
 
 static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64_t linear)
 {
-    return &cpu->jumps[(linear ^ linear >> 12) & (JUMP_CACHE_ENTRIES - 1)];
+    return &cpu->jumps[(linear ^ linear >> 14) & (JUMP_CACHE_ENTRIES - 1)];
 }
 
 static always_inline int block_enter(struct cpu *cpu, struct block *block, uint64_t rip)

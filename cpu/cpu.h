@@ -209,7 +209,7 @@ struct cpu_native {
     uint64_t entered; /* into translated code, since power-on */
 };
 
-enum { JUMP_CACHE_ENTRIES = 4096 };
+enum { JUMP_CACHE_ENTRIES = 16384 };
 
 /* Linear instruction address and context → block.  `context` is the fetch context at the time:
  * mode and generation, so that any change of mapping or mode misses. */
@@ -293,6 +293,7 @@ struct cpu {
     const struct cpu_engine *engine;
     void *engine_state;
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
+    uint64_t callouts[OPCODE_COUNT]; /* from translated code, by row */
 
     struct {
         uint64_t exceptions_all; /* the sum of exceptions[] */

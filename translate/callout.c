@@ -18,6 +18,7 @@ int translate_interp(struct cpu *cpu, void *executable)
     struct block *block = site->from->block;
     const uint64_t start = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
     translator->count.interp++;
+    cpu->callouts[site->insn.row]++;
     native_flags_settle(cpu);
     cpu->block = block;
     cpu->block_rip = start;

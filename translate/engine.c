@@ -58,9 +58,16 @@ static int take_exit(struct cpu *cpu, struct translator *translator, struct exit
         const struct jump_entry *to = translated_at_rip(cpu);
         if (to)
             link_exit(translator, cpu, exit, to);
+        if (unlikely(exit->past_poll)) {
+            if (to)
+                return block_enter(cpu, to->block, target);
+            cpu->inhibit = true;
+            return EXEC_LEAVE;
+        }
         return BLOCK_GO(cpu);
     }
     default:
+        cpu->callouts[block->insns[exit->insn].row]++;
         return interpret_from(cpu, block, exit->insn);
     }
 }

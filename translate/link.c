@@ -31,7 +31,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
 {
     struct translated *to = target->block->translation;
     const struct block *from_block = exit->from->block, *to_block = to->block;
-    if (translator->options.no_chain)
+    if (translator->options.no_chain || (exit->past_poll && to_block->second_gpa != ~UINT64_C(0)))
         return;
     if (exit->same_page && (from_block->gpa ^ to_block->gpa) & PAGE_MASK)
         return; /* the page is mapped elsewhere now */
@@ -39,7 +39,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
         if (exit->to)
             incoming_remove(exit);
         incoming_add(to, exit);
-        patch(&translator->cache, exit->jump, to->code);
+        patch(&translator->cache, exit->jump, exit->past_poll ? to->entry : to->code);
         translator->count.links++;
     }
     if (!exit->same_page) {

@@ -197,6 +197,10 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
         return translate_stack(t);
     case BRANCH:
         return translate_branch(t);
+    case CALLOUT:
+        return translate_callout(t);
+    case INTERP:
+        return translate_checked(t);
     default:
         return false;
     }
@@ -257,6 +261,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
         return NULL;
     struct translating t = {
         .translator = translator,
+        .cpu = cpu,
         .block = block,
         .translation = translation,
         .e = {.start = cache->low,

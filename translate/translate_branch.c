@@ -109,7 +109,7 @@ static void look_up_target(struct translating *t)
 {
     struct emitter *e = &t->e;
     emit_mov(e, SIZE_64, HOST_T1, HOST_T0);
-    emit_shift_imm(e, 5, SIZE_64, HOST_T1, 12);
+    emit_shift_imm(e, 5, SIZE_64, HOST_T1, 14);
     emit_alu(e, ALU_XOR, SIZE_32, HOST_T1, HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, JUMP_CACHE_ENTRIES - 1);
     _Static_assert(sizeof(struct jump_entry) == 24, "three words an entry");
@@ -182,21 +182,35 @@ static bool return_near(struct translating *t)
     return true;
 }
 
+/* LOOP and JCXZ: the counter's width is the address size. */
+static bool count_branch(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const unsigned size = t->insn->address;
+    const bool loop = t->insn->row == OP_LOOP_Jb;
+    int64_t after = offset_after(t), target = after + (int64_t)t->insn->imm;
+    if (size == SIZE_16)
+        return false;
+    flags_before_clobber(t);
+    if (loop)
+        emit_lea(e, size, RCX, AT(RCX, -1));
+    emit_reg(e, HOST_OP(MAP_1, 0x85, 0, (uint8_t)size), RCX, RCX); /* test */
+    link_to(t, emit_jump_if(e, loop ? COND_NZ : COND_Z), target, true);
+    link_to(t, emit_jump(e), after, false);
+    return true;
+}
+
 static bool is_condition(const struct opcode_row *row)
 {
     return (row->map == MAP_1 && (row->opcode & 0xf0) == 0x70) ||
            (row->map == MAP_0F && (row->opcode & 0xf0) == 0x80);
 }
 
-bool translate_branch(struct translating *t)
+static bool translate_by_row(struct translating *t)
 {
-    const struct insn *insn = t->insn;
-    if (!t->flat || insn->size != width(t))
-        return false;
-    t->ended = true;
     if (is_condition(t->row))
         return jump_if(t, t->row->opcode & 15);
-    switch (insn->row) {
+    switch (t->insn->row) {
     case OP_JMP_Jb: case OP_JMP_Jz:
         return jump(t);
     case OP_CALL_Jz:
@@ -207,10 +221,27 @@ bool translate_branch(struct translating *t)
         return call_indirect(t);
     case OP_RET: case OP_RET_Iw:
         return return_near(t);
+    case OP_LOOP_Jb: case OP_JCXZ_Jb:
+        return count_branch(t);
     default:
-        t->ended = false;
-        return false; /* LOOP, JCXZ */
+        return false; /* LOOPE, LOOPNE */
     }
+}
+
+bool translate_branch(struct translating *t)
+{
+    if (t->flat && t->insn->size == width(t))
+        t->ended = translate_by_row(t);
+    return t->ended;
+}
+
+void translate_shadowed_end(struct translating *t)
+{
+    int64_t after = offset_after(t);
+    link_to(t, emit_jump(&t->e), after, false);
+    if (t->exit_count)
+        t->exits[t->exit_count - 1]->past_poll = true;
+    t->ended = true;
 }
 
 void translate_fall_through(struct translating *t)

@@ -34,6 +34,7 @@ struct exit {
     uint8_t kind;
     bool same_page;
     bool taken;                  /* by a branch: the target is checked first */
+    bool past_poll;              /* no interrupt before the target's first instruction */
 };
 
 /* An instruction that the interpreter executes within translated code. */

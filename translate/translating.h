@@ -45,6 +45,7 @@ enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX };
 
 struct translating {
     struct translator *translator;
+    const struct cpu *cpu; /* for its model */
     const struct block *block;
     struct translated *translation;
     struct emitter e;
@@ -136,6 +137,10 @@ bool translate_x87(struct translating *t);
 /* Notes the last x87 instruction, which may be seen after this.  Destroys T1. */
 void translate_x87_note(struct translating *t, struct x87_note note);
 void translate_x87_seen(struct translating *t);
+bool translate_callout(struct translating *t);
+bool translate_checked(struct translating *t);
+/* The block ends, and no interrupt may come before the next instruction. */
+void translate_shadowed_end(struct translating *t);
 /* The block ends without a branch. */
 void translate_fall_through(struct translating *t);
 /* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */

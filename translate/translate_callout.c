@@ -1,0 +1,138 @@
+/* Sensitive instructions that run often have their common case in line; for every other case the
+ * callout is the interpreter's handler.
+ *
+ * What is common: STI, CLI and PUSHF outside of virtual-8086 mode, at a privilege that may use them,
+ * with nothing that wants attention; SWAPGS at CPL 0; reading a segment register.
+ * Sources: SDM 2A, 2B under their names.
+ */
+#include "translate/translating.h"
+
+static void count(struct translating *t)
+{
+    emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_CPU,
+                     CPU_AT(callouts) + (int32_t)(t->insn->row * sizeof(uint64_t)), 1);
+}
+
+/* Leaves for `slow` unless CPL <= IOPL.  Destroys T0, T1 and EFLAGS. */
+static void require_iopl(struct translating *t, enum slow_kind slow)
+{
+    struct emitter *e = &t->e;
+    emit_load(e, SIZE_32, HOST_T0, HOST_CPU, CPU_AT(eflags));
+    emit_shift_imm(e, 5, SIZE_32, HOST_T0, 12);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, 3);
+    emit_alu_load(e, ALU_CMP, SIZE_8, HOST_T0, HOST_CPU, CPU_AT(cpl));
+    translate_slow(t, emit_jump_if(e, COND_B), slow);
+}
+
+static bool cli(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    flags_before_clobber(t);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(attention), 0);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INTERP);
+    require_iopl(t, SLOW_INTERP);
+    emit_alu_mem_imm(e, ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags), ~F_IF);
+    count(t);
+    return true;
+}
+
+/* SDM: no interrupt is taken before the instruction after STI: the link goes past the poll. */
+static bool sti(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    flags_before_clobber(t);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(lines), 0);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
+    require_iopl(t, SLOW_INSN);
+    emit_alu_mem_imm(e, ALU_OR, SIZE_32, HOST_CPU, CPU_AT(eflags), F_IF);
+    count(t);
+    translate_shadowed_end(t);
+    return true;
+}
+
+/* scratch[0] = EFLAGS as PUSHF stores them */
+static void compose_flags(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    flags_note(t);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    t->host_flags = 0;
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb6, 0, SIZE_32), HOST_T0,
+             AT(HOST_CPU, CPU_AT(native.flags_a))); /* OF */
+    emit_shift_imm(e, 4, SIZE_32, HOST_T0, 11);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb6, 0, SIZE_32), HOST_T1,
+             AT(HOST_CPU, CPU_AT(native.flags_a) + 1)); /* the others, as LAHF gives them */
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, F_ARITH & ~F_OF);
+    emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
+    emit_alu_load(e, ALU_OR, SIZE_32, HOST_T0, HOST_CPU, CPU_AT(eflags));
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, ~(F_RF | F_VM));
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[0]), HOST_T0);
+}
+
+static bool pushf(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const unsigned size = t->insn->size;
+    const int32_t bytes = 1 << size;
+    if (!t->flat)
+        return false;
+    compose_flags(t);
+    stack_look_up(t, -bytes, (unsigned)bytes, true, SLOW_INTERP);
+    emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.scratch[0]));
+    emit_store(e, size, HOST_T0, 0, HOST_T1);
+    stack_move(t, -bytes);
+    count(t);
+    return true;
+}
+
+static bool read_segment(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const struct insn *insn = t->insn;
+    const unsigned seg = insn->modrm >> 3 & 7;
+    if (seg > GS || insn->memory)
+        return false;
+    flags_before_clobber(t);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T1,
+             AT(HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector))));
+    unsigned reg = translate_read(t, insn->rm, HOST_T0);
+    emit_mov(e, insn->size == SIZE_16 ? SIZE_16 : SIZE_32, reg, HOST_T1);
+    translate_written(t, insn->rm, reg);
+    count(t);
+    return true;
+}
+
+static bool swapgs(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const int32_t base = cpu_segment_at(GS, offsetof(struct segment, base));
+    flags_before_clobber(t);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(cpl), 0);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INTERP);
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, base);
+    emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(msr.kernel_gs_base));
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(msr.kernel_gs_base), HOST_T0);
+    emit_store(e, SIZE_64, HOST_CPU, base, HOST_T1);
+    count(t);
+    return true;
+}
+
+bool translate_callout(struct translating *t)
+{
+    const bool may_be_virtual = !t->flat; /* VME's and real mode's variants */
+    switch (t->insn->row) {
+    case OP_CLI:
+        return !may_be_virtual && cli(t);
+    case OP_STI:
+        return !may_be_virtual && sti(t);
+    case OP_PUSHF:
+        return !may_be_virtual && pushf(t);
+    case OP_MOV_EvSw:
+        return read_segment(t);
+    case OP_SWAPGS:
+        return swapgs(t);
+    default:
+        return false;
+    }
+}
