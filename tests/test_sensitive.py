@@ -1,7 +1,7 @@
 """The guest images/sensitive under each engine: what it prints against images/sensitive/expected.txt.
 
-Also that nothing sensitive was forgotten: each row of the opcode table that has A_SENSITIVE is met
-by a probe in every mode where it exists, and each of these has its line in the table.
+Also that nothing sensitive was forgotten: each row of the opcode table that has A_SENSITIVE is what
+the bytes of some probe decode to, in every mode where it exists.
 """
 import fnmatch
 import os
@@ -12,8 +12,8 @@ import tempfile
 from harness import Checks
 from session import run
 
-# Options of the engines that must print the same.
-ENGINES = ([],)
+# The engines, as options; all must print the same.
+ENGINES = (["-accel", "interp"], ["-accel", "translate"], ["-accel", "translate,threshold=1"])
 MODEL = "max,+monitor"
 PATTERNS = {"ax": 0xaa, "cx": 0xcc, "dx": 0xdd, "bx": 0xbb}
 # Probes of instructions that have no row.
@@ -31,6 +31,7 @@ class Mode:
         self.word = int(self.values["w"])
         self.flags = int(self.values.pop("flags"), 16)
         self.long = self.word == 8
+        self.bits = 8 * self.word
         for times in (2, 3, 4, 5):
             self.values[f"{times}w"] = str(times * self.word)
         self.values["r"] = "r" if self.long else "e"
@@ -96,24 +97,35 @@ def read_expected(path):
                         key = mode.name, name
                         checks.check(f"expected.txt:{number}: {name} once", key not in expected)
                         expected[key] = mode.render(text)
-    return [mode.name for mode in modes], expected
+    return modes, expected
 
 
-def completeness(rows, modes, expected):
-    """`rows`: lines "ID modes" for the sensitive rows, modes being of "legacy" and "64"."""
-    met = {(mode, probe.split(".")[0]) for mode, probe in expected}
-    known = {line.split()[0] for line in rows} | NO_ROW
-    for line in rows:
-        row, *where = line.split()
+def completeness(lines, modes, expected):
+    """`lines`: those of sensitive_rows.c."""
+    exists, met = {}, set()
+    for words in map(str.split, lines):
+        if words[0] == "row":
+            exists[words[1]] = words[2:]
+    for words in map(str.split, lines):
+        if words[0] != "probe":
+            continue
+        bits, mask, name, row = words[1:]
+        named, where = name.split(".")[0], "64" if bits == "64" else "legacy"
+        checks.check(f"{name} is named after a sensitive row", named in exists or named in NO_ROW)
+        if where in exists.get(named, ()):
+            checks.check(f"{name}, {bits} bits: its instruction", row == named, f"is {row}")
+        for number, mode in enumerate(modes):
+            if int(mask, 16) >> number & 1 and (mode.bits == int(bits)):
+                met.add((mode.name, row))
+                checks.check(f"{mode.name} {name}: in expected.txt", (mode.name, name) in expected)
+    for row, where in exists.items():
         for mode in modes:
-            if ("64" if mode.startswith("long") else "legacy") in where:
-                checks.check(f"{mode}: {row} is met", (mode, row) in met, "no probe")
-    for row in {row for _, row in met} - known:
-        checks.check(f"{row} is a sensitive row", False, "not in the table")
+            if ("64" if mode.long else "legacy") in where:
+                checks.check(f"{mode.name}: {row} is met", (mode.name, row) in met, "no probe")
 
 
 def compare(engine, text, expected):
-    where = " ".join(engine) or "default engine"
+    where = " ".join(engine)
     lines = text.replace("\r", "").splitlines()
     checks.check(f"{where}: ran to the end", "all done" in lines, "\n".join(lines[-3:]))
     seen = {}
@@ -132,8 +144,8 @@ def compare(engine, text, expected):
 def main():
     ring3, list_rows, guest, table = map(os.path.abspath, sys.argv[1:5])
     modes, expected = read_expected(table)
-    status, out, err = run([list_rows])
-    checks.check("list of rows", status == 0 and out, err)
+    status, out, err = run([list_rows, guest, MODEL])
+    checks.check("rows and probes", status == 0 and "probe" in out, err)
     completeness(out.splitlines(), modes, expected)
     with tempfile.TemporaryDirectory(prefix="ring3-sensitive-") as scratch:
         log = os.path.join(scratch, "log")
@@ -141,7 +153,7 @@ def main():
             status, out, err = run([ring3, *engine, "-kernel", guest, "-cpu", MODEL, "-display", "none",
                                     "-serial", "stdio", "-monitor", "none", "-no-reboot", "-D", log],
                                    seconds=300)
-            checks.check("ends", status == 0, f"{status} {err}")
+            checks.check(f"{' '.join(engine)}: ends", status == 0, f"{status} {err}")
             compare(engine, out, expected)
     checks.end()
 

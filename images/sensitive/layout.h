@@ -2,6 +2,7 @@
  *
  * All of it is fixed, so that what the guest prints never depends on how it was linked.
  */
+/* clang-format off */
 #ifndef SENSITIVE_LAYOUT_H
 #define SENSITIVE_LAYOUT_H
 

@@ -120,7 +120,7 @@ static void fill_registers(const struct probe *probe, const struct mode *mode)
     static const struct {
         uint8_t reg, tag;
     } named[] = {{RAX, TAG_EAX}, {RCX, TAG_ECX}, {RDX, TAG_EDX}, {R11, TAG_R11}};
-    static const uint8_t patterns[REGISTERS] = {0xaa, 0xcc, 0xdd, 0xbb, 0, 0xb5, 0x51, 0xd1,
+    static const uint8_t patterns[REGISTERS] = {0xaa, 0xcc, 0xdd, 0xbb, 0,    0xb5, 0x51, 0xd1,
                                                 0x88, 0x99, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f};
 
     for (unsigned i = 0; i < REGISTERS; i++)

@@ -1,4 +1,5 @@
 /* The words of the table of probes: pairs of a tag and a value, for the assembly and for C. */
+/* clang-format off */
 #ifndef SENSITIVE_PROBE_TAGS_H
 #define SENSITIVE_PROBE_TAGS_H
 

@@ -1,6 +1,7 @@
 /* One line for each probe: how it ended, and whatever differs from before.
  *
- *   mode ROW.variant end register=value ... segment=selector ... memory[offset]=words ... system=value
+ *   mode ROW.variant end register=value ... segment=selector ... memory[offset]=words ...
+ * system=value
  *
  * The end: "ok", that is, the UD2 after the probe; "target"; an exception, or an interrupt, with
  * where it happened unless that is the instruction itself.  Registers that hold an address of the
@@ -241,8 +242,8 @@ static void print_system(const struct system *before, const struct system *after
             print(" port[%x]=%02x", PROBE_PORT + i, after->ports[i]);
 }
 
-void report(const struct probe *the_probe, const struct mode *the_mode,
-            const struct system *before, const struct system *after)
+void report(const struct probe *the_probe, const struct mode *the_mode, const struct system *before,
+            const struct system *after)
 {
     probe = the_probe;
     mode = the_mode;

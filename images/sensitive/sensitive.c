@@ -4,7 +4,7 @@
 
 #include "demo.h"
 
-enum { ROUNDS = 12 };
+enum { ROUNDS = 8 };
 
 _Noreturn void sensitive_main(void);
 
@@ -33,9 +33,7 @@ static void run(const struct probe *probe, const struct mode *mode)
 
 static void run_all(const struct mode *mode)
 {
-    const uint32_t *at = mode->bits == 16   ? probes_16
-                         : mode->bits == 32 ? probes_32
-                                            : probes_64;
+    const uint32_t *at = mode->bits == 16 ? probes_16 : mode->bits == 32 ? probes_32 : probes_64;
     struct probe probe;
 
     while (*at != TAG_END) {

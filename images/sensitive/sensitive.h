@@ -13,11 +13,11 @@
  *   modes.c           the modes: selectors and privileges
  *   probe.c           reads the table of probes; sets one up
  *   system.c          the system's registers: reset, noted, put back
- *   report.c          prints the difference
+ *   report.c          prints the difference (console, PCI and power are images/demo's)
  *   sensitive.c       runs it all
  *
- * expected.txt says what must come out, with its sources.  To run:
- *   ring3 -kernel images/sensitive.elf -cpu max,+monitor -nographic
+ * expected.txt says what must come out, with its sources; tests/test_sensitive.py compares.  To
+ * run: ring3 -kernel images/sensitive.elf -cpu max,+monitor -nographic
  */
 #ifndef SENSITIVE_H
 #define SENSITIVE_H
@@ -31,10 +31,7 @@
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R11 = 11, REGISTERS = 16 };
 
-enum {
-    FLAG_CF = 1 << 0, FLAG_FIXED = 1 << 1, FLAG_IF = 1 << 9, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16,
-    FLAG_VM = 1 << 17,
-};
+enum { FLAG_FIXED = 1 << 1, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
 
 /* All registers of a probe, before or after it. */
 struct state {
@@ -67,9 +64,9 @@ struct mode {
     uint32_t flags; /* IOPL and VM */
     uint32_t cr4;
     uint16_t cs, ss, ds, es, fs, gs;
-    uint16_t other_ss, bad_ss; /* another stack of the same privilege; one of the wrong */
+    uint16_t other_ss, bad_ss;   /* another stack of the same privilege; one of the wrong */
     uint16_t outer_cs, outer_ss; /* CPL 3's from CPL 0, and CPL 0's from CPL 3 */
-    uint32_t base; /* of code */
+    uint32_t base;               /* of code */
     void (*enter)(void);
 };
 extern const struct mode modes[];

@@ -4,10 +4,18 @@
 #include "sensitive.h"
 
 enum {
-    MSR_TSC = 0x10, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176,
-    PIC_MASTER = 0x20, PIC_SLAVE = 0xa0, PIT = 0x40,
-    CR0_PE = 1, CR4_OSXSAVE = 1 << 18, EFER_SCE = 1,
-    DR6_RESET = (int)0xffff0ff0, DR7_RESET = 0x400,
+    MSR_TSC = 0x10,
+    MSR_SYSENTER_CS = 0x174,
+    MSR_SYSENTER_ESP = 0x175,
+    MSR_SYSENTER_EIP = 0x176,
+    PIC_MASTER = 0x20,
+    PIC_SLAVE = 0xa0,
+    PIT = 0x40,
+    CR0_PE = 1,
+    CR4_OSXSAVE = 1 << 18,
+    EFER_SCE = 1,
+    DR6_RESET = (int)0xffff0ff0,
+    DR7_RESET = 0x400,
 };
 #define MSR_EFER           0xc0000080
 #define MSR_STAR           0xc0000081
@@ -115,8 +123,8 @@ void system_init(void)
 {
     out8(PIT + 3, 0x30); /* no interrupts but those that are asked for */
     wrmsr(MSR_TSC_AUX, TSC_AUX);
-    wrmsr(MSR_STAR, (uint64_t)(SEL_FLAT_CODE + 3) << 48 | (uint64_t)SEL_CODE64_0 << 32 |
-                        TARGET_LINEAR);
+    wrmsr(MSR_STAR,
+          (uint64_t)(SEL_FLAT_CODE + 3) << 48 | (uint64_t)SEL_CODE64_0 << 32 | TARGET_LINEAR);
     wrmsr(MSR_LSTAR, TARGET_LINEAR);
     wrmsr(MSR_CSTAR, TARGET_LINEAR);
     wrmsr(MSR_SFMASK, USUAL_SFMASK);

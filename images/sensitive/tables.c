@@ -3,15 +3,37 @@
  * SDM 1 §19.5.2 (permission bitmap), 3A §21.3.1.2 (redirection bitmap). */
 #include "sensitive.h"
 
+/* Access bytes. */
 enum {
-    CODE = 0x9b, CODE_EXEC_ONLY = 0x99, CODE_CONFORMING = 0x9f, DATA = 0x93, DATA_READ_ONLY = 0x91,
-    DATA_FRESH = 0x92, ABSENT = 0x13, TSS_FREE = 0x89, TSS_BUSY = 0x8b, LDT_KIND = 0x82,
-    CALL_GATE = 0x8c, INTERRUPT_GATE = 0x8e, DPL_3 = 0x60,
-    SIZE_16 = 0, SIZE_64 = 2, SIZE_32 = 4, PAGES = 8, /* the descriptor's flags: L, D/B, G */
-    TSS_SP0 = 4, TSS_SS0 = 8, TSS_IST1 = 36, TSS_MAP = 102,
-    REDIRECTION = 104, BITMAP = REDIRECTION + 32, BITMAP_END = BITMAP + 128, /* ports to 3FFh */
-    PAGE_PRESENT_WRITE_USER = 7, PAGE_LARGE = 0x80,
+    CODE = 0x9b,
+    CODE_EXEC_ONLY = 0x99,
+    CODE_CONFORMING = 0x9f,
+    DATA = 0x93,
+    DATA_READ_ONLY = 0x91,
+    DATA_FRESH = 0x92,
+    ABSENT = 0x13,
+    TSS_FREE = 0x89,
+    LDT_KIND = 0x82,
+    CALL_GATE = 0x8c,
+    INTERRUPT_GATE = 0x8e,
+    DPL_3 = 0x60,
 };
+
+/* The flags of a descriptor: L, D/B, G. */
+enum { SIZE_16 = 0, SIZE_64 = 2, SIZE_32 = 4, PAGES = 8 };
+
+/* Task states: offsets, in the 32-bit and the 64-bit one; the bitmap has ports to 3FFh. */
+enum {
+    TSS_SP0 = 4,
+    TSS_SS0 = 8,
+    TSS_IST1 = 36,
+    TSS_MAP = 102,
+    REDIRECTION = 104,
+    BITMAP = REDIRECTION + 32,
+    BITMAP_END = BITMAP + 128,
+};
+
+enum { PAGE_PRESENT_WRITE_USER = 7, PAGE_LARGE = 0x80 };
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {
@@ -174,13 +196,12 @@ static void pages_init(void)
 
 void tables_init_long(void)
 {
-    enum { IST_1 = 1 };
+    const uint64_t ist_1 = UINT64_C(1) << 32;
 
     pages_init();
     for (unsigned vector = 0; vector < VECTORS; vector++) {
         volatile uint64_t *at = (volatile uint64_t *)IDT + 2 * vector;
-        at[0] = gate(handlers_64[vector], SEL_CODE64_0, gate_access(vector)) |
-                (uint64_t)IST_1 << 32;
+        at[0] = gate(handlers_64[vector], SEL_CODE64_0, gate_access(vector)) | ist_1;
         at[1] = 0;
     }
     copy_idt();
