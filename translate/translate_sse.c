@@ -1,11 +1,11 @@
 /* Instructions on XMM registers.  They are copied: guest XMM n is host XMM n, general registers are
  * renamed, a memory operand is rerouted to [t0].
  *
- * While the guest has every SIMD exception masked, the host's MXCSR is the guest's (INV-4 of cpu.h) and
- * floating point runs as it is; otherwise the interpreter runs the block.
+ * While the guest has every SIMD exception masked, the host's MXCSR is the guest's (INV-4 of cpu.h),
+ * and floating point runs as it is; otherwise the interpreter runs the block.
  *
- * INV-1: a block with such instructions makes sure at its entry of the most that any of them needs, and
- *        t->vectors says how much still holds; what needs more is interpreted.
+ * INV-1: a block with such instructions makes sure at its entry of the most that any of them needs,
+ *        and t->vectors says how much still holds; what needs more is interpreted.
  * INV-2: nothing of the guest's state changes before the last look into the shadow.
  *
  * Sources: SDM 1 §10.2.3, §11.5.
@@ -188,7 +188,8 @@ bool translate_sse(struct translating *t)
     bool immediate = false;
     for (unsigned i = 0; i < OPERANDS; i++) {
         const enum place place = place_of(row->operand[i]);
-        const bool general = place == PLACE_GENERAL_REG || (place == PLACE_GENERAL_RM && !insn->memory);
+        const bool general =
+            place == PLACE_GENERAL_REG || (place == PLACE_GENERAL_RM && !insn->memory);
         if (insn->memory && (place == PLACE_RM || place == PLACE_GENERAL_RM))
             address_operand(t, row->operand[i], i == 0);
         else if (place == PLACE_RM)
