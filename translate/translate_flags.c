@@ -53,16 +53,12 @@ static uint32_t flags_read(const struct insn *insn)
     return always_shifts(insn) ? 0 : opcode_rows[insn->row].flags_read & F_ARITH;
 }
 
-static bool is_plain(unsigned policy)
-{
-    return policy == IDENTICAL;
-}
-
-/* Does translating it destroy EFLAGS, or may it fault or leave? */
+/* Does translating it destroy EFLAGS, or may it fault or leave, before it reads flags itself? */
 static bool is_observer(const struct insn *insn)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
-    return !is_plain(insn->memory ? row->policy_memory : row->policy_register);
+    unsigned policy = insn->memory ? row->policy_memory : row->policy_register;
+    return policy != IDENTICAL && policy != BRANCH;
 }
 
 static uint8_t facts_after(const struct block *block, unsigned from)
@@ -77,7 +73,7 @@ static uint8_t facts_after(const struct block *block, unsigned from)
         if (overwritten(insn) == F_ARITH && !flags_read(insn))
             return facts;
     }
-    return facts | FACT_OBSERVED;
+    return facts | FACT_OBSERVED; /* by who comes after the block */
 }
 
 void flags_analyse(struct translating *t)
