@@ -33,11 +33,13 @@ EXEC(FLDCW_Mw)
 TURN(FINCSTP, 1)
 TURN(FDECSTP, 7)
 
+/* SDM: 2A FFREE leaves C0 to C3 undefined; as on AMD's processors, C1 is cleared. */
 EXEC(FFREE_STi)
 {
     X87_CHECK();
     x87_note_code(cpu, insn);
     x87_free(cpu, insn->rm);
+    x87_clear_c1(cpu);
     return NEXT(insn);
 }
 
@@ -46,6 +48,7 @@ EXEC(FFREEP_STi)
     X87_CHECK();
     x87_note_code(cpu, insn);
     x87_free(cpu, insn->rm);
+    x87_clear_c1(cpu);
     x87_pop(cpu);
     return NEXT(insn);
 }

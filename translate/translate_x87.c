@@ -129,6 +129,13 @@ static void load_control(struct translating *t)
     emit_mem(e, HOST_OP(MAP_1, 0xd9, 0, SIZE_32), 5, AT(HOST_CPU, CPU_AT(x87.control)));
 }
 
+/* Does some processor not clear C1 after it, as the SDM says or allows and the handler does? */
+static bool may_keep_c1(unsigned row)
+{
+    const uint32_t flags = opcode_rows[row].flags_read | opcode_rows[row].flags_written;
+    return flags & F_ARITH || row == OP_FFREE_STi || row == OP_FFREEP_STi; /* FCOMI, FCMOVcc … */
+}
+
 static void copy(struct translating *t)
 {
     const struct insn *insn = t->insn;
@@ -141,6 +148,8 @@ static void copy(struct translating *t)
     flags_need_for_row(t);
     emit_byte(&t->e, t->row->opcode);
     emit_byte(&t->e, insn->modrm);
+    if (may_keep_c1(insn->row))
+        emit_bytes(&t->e, "\xd9\xf6\xd9\xf7", 4); /* fdecstp; fincstp */
     flags_produced(t);
 }
 
