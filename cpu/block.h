@@ -30,6 +30,7 @@ struct block {
     uint16_t count;      /* instructions, without the sentinel */
     uint16_t bytes;
     bool dead;
+    uint8_t heat;        /* the engine's: how often code of its page has been changed */
     uint32_t executions; /* decides when the translator takes over */
     exec_fn *head;       /* the interpreter's handler of insns[0] */
     void *translation;   /* the engine's */

@@ -62,8 +62,8 @@ struct smc_pair {
     const struct smc_run *run;
     unsigned accesses[2];
     /* of the translated run */
-    uint64_t entered, translations, killed, decoded, patched, code_writes, evictions, links,
-        links_other, unlinks;
+    uint64_t entered, translations, killed, decoded, patched, code_writes, evictions, links, lost,
+        cooled, links_other, unlinks;
 };
 
 static struct smc_pair *smc_pair; /* of the running test */
@@ -169,6 +169,8 @@ static inline void smc_count(struct smc_pair *pair)
     pair->entered = cpu->native.entered;
     pair->translations = translator->count.translated;
     pair->killed = cpu->count.blocks_killed;
+    pair->lost = translator->count.killed;
+    pair->cooled = translator->cooling.cooled;
     pair->decoded = cpu->count.blocks_decoded;
     pair->patched = cpu->count.blocks_patched;
     pair->code_writes = cpu->count.code_writes;

@@ -188,3 +188,41 @@ Test(smc_storm, translations_are_evicted_while_others_lead_to_them)
             cr_assert_gt(pair.unlinks, 100, "%d links undone", (int)pair.unlinks);
         }
 }
+
+/* --- rewriting all the time, with the default threshold */
+
+/* An opcode in every sixth round: the block has been executed often enough to be translated. */
+#define TOGGLES(R)                                                                                 \
+    "mov esi, 6\n"                                                                                 \
+    "1: dec esi\n jnz 2f\n mov esi, 6\n xor byte ptr [" HERE(                                      \
+        "3f") " + 1], 0x28\n"                                                                      \
+              "2: inc edi\n 3: add bl, 5\n" ROUND
+SMC_PROGRAM(toggles, TOGGLES);
+
+/* Six functions, made anew in every round and called eight times each. */
+#define GENERATES(R)                                                                               \
+    "1: mov " R "di, 0x6000\n"                                                                     \
+    "2: mov word ptr [" R "di], 0xc380\n mov eax, ebp\n mov [" R "di+2], al\n"                     \
+    "mov byte ptr [" R "di+3], 0xc3\n add edi, 16\n cmp edi, 0x6060\n jb 2b\n"                     \
+    "mov esi, 8\n"                                                                                 \
+    "3: mov " R "di, 0x6000\n 4: call " R "di\n add edi, 16\n cmp edi, 0x6060\n jb 4b\n"           \
+    "dec esi\n jnz 3b\n" ROUND
+SMC_PROGRAM(generates, GENERATES);
+
+Test(smc_storm, what_changes_all_the_time_is_left_to_the_interpreter)
+{
+    static struct smc_pair pair;
+    for (enum smc_mode mode = SMC_REAL; mode < SMC_MODES; mode++) {
+        const struct smc_run often = {.rounds = 12000}, anew = {.rounds = 1000};
+        smc_run(&pair, &toggles, mode, &often);
+        cr_assert_gt(pair.killed + pair.patched, 1900);
+        cr_assert_lt(pair.translations, 30, "%s: %d translations", smc_mode_names[mode],
+                     (int)pair.translations);
+        cr_assert_lt(pair.lost, 10, "%s: %d translations lost", smc_mode_names[mode],
+                     (int)pair.lost);
+        smc_run(&pair, &generates, mode, &anew);
+        cr_assert_gt(pair.killed + pair.patched, 5000);
+        cr_assert_lt(pair.translations, 50, "%s: %d translations", smc_mode_names[mode],
+                     (int)pair.translations);
+    }
+}

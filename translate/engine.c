@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { THRESHOLD_DEFAULT = 4, CACHE_BYTES_MIN = 1 << 20 };
+enum { THRESHOLD_DEFAULT = 4 };
 
 /* --- entering translated code, and what follows when it is left */
 
@@ -148,6 +148,7 @@ static struct translated *translate(struct translator *translator, struct cpu *c
     }
     translation->region_next = translator->regions[translator->cache.region];
     translator->regions[translator->cache.region] = translation;
+    cooling_translated(&translator->cooling, block->gpa);
     return translation;
 }
 
@@ -156,7 +157,7 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn)
 {
     struct translator *translator = translator_of(cpu);
     struct block *block = (struct block *)((char *)insn - offsetof(struct block, insns));
-    if (++block->executions < translator->options.threshold)
+    if (++block->executions < translator->threshold * cooling_factor(block->heat))
         return block->head(cpu, insn);
     struct translated *translation = NULL;
     if (!translator->options.limit || translator->count.translated < translator->options.limit)
@@ -173,15 +174,22 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn)
 
 static void block_decoded(struct cpu *cpu, struct block *block)
 {
+    struct translator *translator = translator_of(cpu);
     block->head = block->insns[0].exec;
-    block_interpret(translator_of(cpu), block);
+    if (!translator->options.threshold)
+        block->heat = (uint8_t)cooling_heat(&translator->cooling, block->gpa,
+                                            translator->count.translated);
+    block_interpret(translator, block);
 }
 
 static void block_killed(struct cpu *cpu, struct block *block)
 {
     struct translator *translator = translator_of(cpu);
-    if (block->translation)
+    if (block->translation) {
         translation_drop(translator, block->translation);
+        translator->count.killed++;
+        cooling_killed(&translator->cooling, block->gpa, translator->count.translated);
+    }
     block->code = translator->stub_cold;
 }
 
@@ -199,8 +207,7 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
     if (!translator)
         return error_set(error, ENOMEM, "translator: out of host memory; free some");
     translator->options = *options;
-    if (!translator->options.threshold)
-        translator->options.threshold = THRESHOLD_DEFAULT;
+    translator->threshold = options->threshold ? options->threshold : THRESHOLD_DEFAULT;
     size_t bytes = options->cache_bytes ? options->cache_bytes
                                         : (size_t)CODE_CACHE_DEFAULT_MIB << 20;
     int result = code_cache_init(&translator->cache, bytes, error);

@@ -24,7 +24,8 @@ struct trace_writer;
 
 struct translate_options {
     size_t cache_bytes;     /* 0: CODE_CACHE_DEFAULT_MIB */
-    unsigned threshold;     /* executions before a block is translated; 0: the default */
+    unsigned threshold;     /* executions before a block is translated; 0: the default, and later
+                             * where code keeps changing */
     uint64_t limit;         /* translate only so many blocks; 0: no limit */
     bool no_chain;          /* no links: every block returns */
     bool one_insn_per_block;

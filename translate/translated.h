@@ -6,6 +6,7 @@
 #include "cpu/block.h"
 #include "cpu/exec.h"
 #include "translate/code_cache.h"
+#include "translate/cooling.h"
 #include "translate/engine.h"
 
 struct translated;
@@ -67,6 +68,8 @@ struct translator {
     struct translate_options options;
     struct code_cache cache;
     struct translated *regions[CODE_REGIONS];
+    struct cooling cooling;
+    unsigned threshold; /* executions, where code stays as it is */
     struct trace_writer *trace; /* NULL: none */
     uint64_t last_id; /* of a translation */
     /* stubs, executable addresses */
@@ -79,7 +82,7 @@ struct translator {
     uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
     struct {
         uint64_t translated, bytes_guest, bytes_host, links, links_other, unlinks, adapted,
-            exits, interp;
+            exits, interp, killed;
     } count;
 };
 
