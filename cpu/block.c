@@ -364,7 +364,8 @@ void block_reap(struct cpu *cpu)
     if (cache->dead_bytes < DEAD_BYTES_MAX)
         return;
     cpu->block = NULL;
-    mmu_forget_fetches(&cpu->mmu); /* no cached jump may lead into what is freed */
+    memset(cpu->jumps, 0, sizeof cpu->jumps); /* no cached jump may lead into what is freed */
+    mmu_forget_fetches(&cpu->mmu);
     dead_free(cache);
 }
 
@@ -547,7 +548,9 @@ struct block *block_find(struct cpu *cpu, uint64_t rip)
     cpu->fetched_global = true;
     if (fetch_translate(cpu, linear, &gpa))
         return NULL;
-    struct block *block = cache_search(cpu->blocks, gpa.v, cpu->mode);
+    struct block *block = block_jump_entry(cpu, linear)->block; /* likely, if the context moved */
+    if (!block || block->gpa != gpa.v || block->mode != cpu->mode || block->dead)
+        block = cache_search(cpu->blocks, gpa.v, cpu->mode);
     if (!block)
         return block_decode(cpu, rip, linear, gpa);
     bool faulted = false, whole = fetch_limit(cpu, rip) >= block->bytes;

@@ -31,7 +31,8 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
 {
     struct translated *to = target->block->translation;
     const struct block *from_block = exit->from->block, *to_block = to->block;
-    if (translator->options.no_chain || (exit->past_poll && to_block->second_gpa != ~UINT64_C(0)))
+    if (translator->options.no_chain ||
+        (exit->past_poll && (!exit->same_page || to_block->second_gpa != ~UINT64_C(0))))
         return;
     if (exit->same_page && (from_block->gpa ^ to_block->gpa) & PAGE_MASK)
         return; /* the page is mapped elsewhere now */
@@ -39,13 +40,15 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
         if (exit->to)
             incoming_remove(exit);
         incoming_add(to, exit);
-        patch(&translator->cache, exit->jump, exit->past_poll ? to->entry : to->code);
+        patch(&translator->cache, exit->jump,
+              !exit->same_page  ? to->cross
+              : exit->past_poll ? to->entry
+                                : to->code);
         translator->count.links++;
     }
     if (!exit->same_page) {
-        exit->code_page = cpu->native.code_page;
-        exit->context = target->context;
-        exit->next_page = cpu->rip - (to_block->gpa & PAGE_OFFSET_MASK);
+        to->code_page = cpu->rip - (to_block->gpa & PAGE_OFFSET_MASK);
+        to->context = target->context;
         translator->count.links_other++;
     }
 }
@@ -55,7 +58,6 @@ void link_drop(struct translator *translator, struct translated *translation)
     while (translation->incoming) {
         struct exit *exit = translation->incoming;
         patch(&translator->cache, exit->jump, exit->away);
-        exit->code_page = ~UINT64_C(0);
         incoming_remove(exit);
         translator->count.unlinks++;
     }

@@ -283,6 +283,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     translate_vectors_entry(&t);
     translate_insns(&t);
     emit_slow_paths(&t);
+    translate_cross_entry(&t);
     translate_exits(&t);
     if (t.full || t.e.full)
         return NULL;

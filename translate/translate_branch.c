@@ -1,8 +1,9 @@
 /* Branches: direct ones are links, indirect ones look into the jump cache in line.
  *
  * A link within the page is a jump that is patched once the target is translated.  A link to another
- * page holds only for one mapping, so it is guarded: the page that runs now and the fetch context must
- * be those for which it was made.  What is not (yet) known goes through the run loop.
+ * page leads to the target's cross entry, which asks whether the target is still where the jump wants
+ * to go: its page's address and the fetch context must be those for which that was last seen.  What
+ * is not (yet) known goes through the run loop.
  */
 #include "translate/translating.h"
 
@@ -28,7 +29,6 @@ static struct exit *new_exit(struct translating *t, enum exit_kind kind, int64_t
                           .kind = (uint8_t)kind,
                           .insn = (uint16_t)t->index,
                           .target = (int32_t)target,
-                          .code_page = ~UINT64_C(0),
                           .same_page = target >= 0 && target < (int64_t)PAGE_BYTES};
     t->exits[t->exit_count++] = exit;
     return exit;
@@ -257,21 +257,35 @@ void translate_fall_through(struct translating *t)
 
 /* --- the code of the exits, behind the block */
 
-static void emit_guard(struct translating *t, struct exit *exit)
+/* The jump to a block of another page hands over what code_page will be there (T0) and the exit that it
+ * comes from (T1). */
+static void emit_page_change(struct translating *t, struct exit *exit)
+{
+    struct emitter *e = &t->e;
+    const int32_t pages = exit->target & -(int32_t)PAGE_BYTES;
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
+    emit_lea(e, width(t), HOST_T0, AT(HOST_T0, pages));
+    emit_rip(e, OP_WIDE(0x8d), HOST_T1, code_executable(&t->translator->cache, exit), 0);
+    exit->jump = emit_jump(e);
+    emit_jump_here(e, exit->jump);
+}
+
+void translate_cross_entry(struct translating *t)
 {
     struct emitter *e = &t->e;
     const struct code_cache *cache = &t->translator->cache;
-    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
-    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &exit->code_page), 0);
+    t->translation->cross = (uint8_t *)emit_here(e);
+    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
     uint8_t *elsewhere = emit_jump_if(e, COND_NZ);
-    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &exit->context), 0);
+    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &t->translation->context), 0);
     uint8_t *another_time = emit_context_check(e);
-    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &exit->next_page), 0);
+    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T0);
-    exit->jump = emit_jump(e);
+    emit_jump_to(e, t->translation->code);
     emit_jump_here(e, elsewhere);
     emit_jump_here(e, another_time);
-    emit_jump_here(e, exit->jump);
+    emit_mov(e, SIZE_64, HOST_T0, HOST_T1);
+    emit_jump_to(e, t->translator->stub_exit);
 }
 
 void translate_exits(struct translating *t)
@@ -281,7 +295,7 @@ void translate_exits(struct translating *t)
         struct exit *exit = t->exits[i];
         emit_jump_here(e, exit->jump);
         if (exit->kind == EXIT_LINK && !exit->same_page && !t->translator->options.no_chain)
-            emit_guard(t, exit);
+            emit_page_change(t, exit);
         exit->away = emit_here(e);
         emit_rip(e, OP_WIDE(0x8d), HOST_T0, code_executable(&t->translator->cache, exit), 0);
         emit_jump_to(e, t->translator->stub_exit);

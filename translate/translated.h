@@ -23,8 +23,6 @@ enum native_vectors {
 enum exit_kind { EXIT_LINK, EXIT_INSN, EXIT_POLL };
 
 struct exit {
-    uint64_t code_page, context; /* for a link to another page: where and when it holds */
-    uint64_t next_page;          /* code_page there */
     struct translated *from;    /* writable addresses, as all pointers here */
     uint8_t *jump;               /* the 32-bit displacement that is patched */
     const uint8_t *away;         /* executable: where it leads while there is no link */
@@ -54,7 +52,8 @@ struct translated {
     struct block *block;
     uint8_t *code;       /* executable: from another block, polls first */
     uint8_t *entry;      /* executable: from the interpreter */
-    uint64_t code_page, context; /* of a block that crosses pages: where and when it holds */
+    uint8_t *cross;      /* executable: from another page; T0: code_page to be, T1: the exit */
+    uint64_t code_page, context; /* where and when the block was last seen to be mapped */
     uint32_t bytes;
     unsigned exit_count;
     struct exit *exits[EXITS_MAX];

@@ -154,6 +154,8 @@ void translate_poll(struct translating *t);
 void translate_crossing_guard(struct translating *t);
 /* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
+/* Where jumps from other pages come in. */
+void translate_cross_entry(struct translating *t);
 /* The code of all exits. */
 void translate_exits(struct translating *t);
 
