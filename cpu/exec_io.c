@@ -178,7 +178,7 @@ static always_inline int exec_port_string(struct cpu *cpu, const struct insn *in
                                           string_step *step)
 {
     TRY(port_string(cpu, insn, size, step));
-    return EXEC_LEAVE;
+    return cpu->rip == insn_rip(cpu, insn) ? exec_stale(cpu, insn) : EXEC_LEAVE;
 }
 
 EXEC(INS_YbDX)

@@ -29,8 +29,9 @@ struct lockstep_probe {
 
 struct lockstep_count {
     uint64_t blocks, instructions, interrupts, exceptions, accesses; /* compared */
-    uint64_t stores, memories; /* ranges of written bytes, and whole memories, compared */
-    uint64_t flags_undefined;  /* differences excused: undefined flags, and what read them */
+    uint64_t stores, memories;  /* ranges of written bytes, and whole memories, compared */
+    uint64_t undefined_decided; /* of these: a program's decision hung on an undefined flag */
+    uint64_t flags_undefined;   /* differences excused: undefined flags, and what read them */
 };
 
 /* Puts a twin beside `leader`, whose upward calls and memory are watched from now on.  Reports go

@@ -16,14 +16,60 @@ struct undefined {
     bool decided;       /* something was made to hang on them */
 };
 
-static bool is_shift(const struct opcode_row *row)
+static bool is_named(const struct opcode_row *row, const char *const *names, unsigned count)
 {
-    static const char *const names[] = {"shl", "shr", "sar",  "rol", "ror",
-                                        "rcl", "rcr", "shld", "shrd"};
-    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
+    for (unsigned i = 0; i < count; i++)
         if (!strcmp(row->mnemonic, names[i]))
             return true;
     return false;
+}
+
+static bool is_double_shift(const struct opcode_row *row)
+{
+    static const char *const names[] = {"shld", "shrd"};
+    return is_named(row, names, ARRAY_LENGTH(names));
+}
+
+static bool is_rotate(const struct opcode_row *row)
+{
+    static const char *const names[] = {"rol", "ror", "rcl", "rcr"};
+    return is_named(row, names, ARRAY_LENGTH(names));
+}
+
+static bool is_shift(const struct opcode_row *row)
+{
+    static const char *const names[] = {"shl", "shr", "sar"};
+    return is_named(row, names, ARRAY_LENGTH(names)) || is_double_shift(row) || is_rotate(row);
+}
+
+enum { COUNT_UNKNOWN = UINT8_MAX };
+
+static unsigned shift_count(const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    enum opcode_operand operand = row->operand[is_double_shift(row) ? 2 : 1];
+    if (operand == O_Ib)
+        return insn->imm & (insn->size == SIZE_64 ? 63 : 31);
+    return operand == O_1 ? 1 : COUNT_UNKNOWN;
+}
+
+/* WHY apart: the rows of shifts read and leave undefined what any count may. */
+static void undefined_after_shift(struct undefined *undefined, const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    const bool counts_carry = !strcmp(row->mnemonic, "rcl") || !strcmp(row->mnemonic, "rcr");
+    const bool narrow = row->size == SZ_B || insn->size == SIZE_16;
+    unsigned count = shift_count(insn);
+    if (count == 0)
+        return;
+    if (counts_carry && undefined->flags & F_CF)
+        undefined->decided = true;
+    if (count != COUNT_UNKNOWN)
+        undefined->flags &= ~row->flags_written;
+    undefined->flags |= is_rotate(row) ? 0 : F_AF;
+    undefined->flags |= count == 1 ? 0 : F_OF;
+    if (narrow && count > 1)
+        undefined->flags |= row->flags_undefined;
 }
 
 /* Rows that read all arithmetic flags store or push them. */
@@ -36,16 +82,16 @@ static bool makes_image(const struct opcode_row *row)
 static void undefined_after(struct undefined *undefined, const struct insn *insn)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
+    if (is_shift(row)) {
+        undefined_after_shift(undefined, insn);
+        return;
+    }
     uint32_t read = row->flags_read & undefined->flags;
     if (read && makes_image(row))
         undefined->in_images |= read;
     else if (read)
         undefined->decided = true;
-    if (is_shift(row)) /* by how much is not known here: what may be undefined */
-        undefined->flags |= row->flags_undefined | F_AF | F_OF | F_CF;
-    else
-        undefined->flags =
-            (undefined->flags & ~row->flags_written) | (row->flags_undefined & F_ARITH);
+    undefined->flags = (undefined->flags & ~row->flags_written) | (row->flags_undefined & F_ARITH);
 }
 
 static struct undefined undefined_in_turn(const struct lockstep *lockstep)
@@ -74,17 +120,18 @@ bool lockstep_excuse(struct lockstep *lockstep, bool only_state)
     struct undefined undefined = undefined_in_turn(lockstep);
     struct cpu *leader = lockstep->leader, *twin = lockstep->twin;
     uint32_t flags_differ = cpu_eflags(leader) ^ cpu_eflags(twin);
-    if (undefined.decided) {
-        lockstep_adopt_registers(lockstep);
-        lockstep_memory_sync(lockstep);
+    if (only_state && !(flags_differ & ~(undefined.flags | undefined.in_images)) &&
+        rest_within(lockstep, undefined.in_images)) {
+        lockstep_adopt_stores(lockstep);
+        for (unsigned n = 0; n < 16; n++)
+            twin->regs[n] = leader->regs[n];
+        twin->lazy = leader->lazy;
         return true;
     }
-    if (!only_state || flags_differ & ~(undefined.flags | undefined.in_images) ||
-        !rest_within(lockstep, undefined.in_images))
+    if (!undefined.decided)
         return false;
-    lockstep_adopt_stores(lockstep);
-    for (unsigned n = 0; n < 16; n++)
-        twin->regs[n] = leader->regs[n];
-    twin->lazy = leader->lazy;
+    lockstep_adopt_registers(lockstep);
+    lockstep_memory_sync(lockstep);
+    lockstep->count.undefined_decided++;
     return true;
 }

@@ -100,8 +100,8 @@ void lockstep_summarise(const struct lockstep *lockstep)
             "lockstep: no difference in %" PRIu64 " blocks, %" PRIu64 " instructions, %" PRIu64
             " interrupts, %" PRIu64 " exceptions, %" PRIu64 " device accesses, %" PRIu64
             " written ranges; %" PRIu64 " whole memories; undefined flags let pass %" PRIu64
-            " times; seed %" PRIu64 "\n",
+            " times, and %" PRIu64 " decisions by them; seed %" PRIu64 "\n",
             count->blocks, count->instructions, count->interrupts, count->exceptions,
             count->accesses, count->stores, count->memories, count->flags_undefined,
-            lockstep->seed);
+            count->undefined_decided, lockstep->seed);
 }
