@@ -19,6 +19,8 @@ static void enter_region(struct code_cache *cache, unsigned region)
 int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error)
 {
     memset(cache, 0, sizeof *cache);
+    if (bytes < CODE_CACHE_BYTES_MIN)
+        bytes = CODE_CACHE_BYTES_MIN;
     cache->region_bytes = (bytes - CODE_STUBS_BYTES) / CODE_REGIONS & ~(size_t)4095;
     cache->bytes = CODE_STUBS_BYTES + cache->region_bytes * CODE_REGIONS;
     int fd = memfd_create("ring3-code", MFD_CLOEXEC);

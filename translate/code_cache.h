@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 enum { CODE_REGIONS = 16, CODE_STUBS_BYTES = 64 << 10, CODE_CACHE_DEFAULT_MIB = 128 };
+/* WHY: a region must hold the longest block. */
+enum { CODE_CACHE_BYTES_MIN = 2 << 20 };
 
 struct code_cache {
     uint8_t *writable;
@@ -31,7 +33,7 @@ struct code_cache {
     } count;
 };
 
-/* `bytes` in all (1 MiB .. 1 GiB, rounded down to whole regions).  Negative errno and a line when the host refuses
+/* `bytes` in all (up to 1 GiB, rounded down to whole regions; less than the least is that).  Negative errno and a line when the host refuses
  * executable memory. */
 int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error);
 void code_cache_free(struct code_cache *cache);
