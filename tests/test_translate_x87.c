@@ -1,8 +1,8 @@
-/* Random x87 programs, interpreted and translated: registers, tags, status, the last instruction and
- * everything that is stored must be the same.
+/* Random x87 programs, interpreted and translated: registers, tags, status, the last instruction
+ * and everything that is stored must be the same.
  *
- * A program runs in 64-bit or in flat 32-bit code and is a loop, so that its second time finds the x87
- * where translated code left it; branches, MMX, faults and unmasked exceptions lie in between.
+ * A program runs in 64-bit or in flat 32-bit code and is a loop, so that its second time finds the
+ * x87 where translated code left it; branches, MMX, faults and unmasked exceptions lie in between.
  *
  * RING3_CASES=n in the environment sets the number of programs, RING3_FIRST=n the first of them.
  */
@@ -57,8 +57,7 @@ static uint32_t operand_offset(struct random *dice)
     return fuzz_pick(dice, 0x1000) & (fuzz_chance(dice, 80) ? ~15u : ~0u);
 }
 
-static void put_memory(struct program *program, struct random *dice, uint8_t digit,
-                       uint32_t offset)
+static void put_memory(struct program *program, struct random *dice, uint8_t digit, uint32_t offset)
 {
     uint8_t disp[4];
     store_le32(disp, offset);
@@ -162,7 +161,8 @@ static void make_program(struct program *program, struct random *dice)
 
 static void poke_operand(struct rig *rig, struct random *dice, uint64_t at)
 {
-    static const double doubles[] = {0.0, 1.0, -2.5, 3.14159265358979, 1e300, -1e-300, 65536.0, 0.5};
+    static const double doubles[] = {0.0,   1.0,     -2.5,    3.14159265358979,
+                                     1e300, -1e-300, 65536.0, 0.5};
     double number = doubles[fuzz_pick(dice, ARRAY_LENGTH(doubles))];
     float half = (float)number;
     uint64_t bits;
@@ -178,7 +178,8 @@ static void poke_operand(struct rig *rig, struct random *dice, uint64_t at)
         break;
     case 2:
         poke(rig, at, random_next(dice) | BIT(63), 8);
-        poke(rig, at + 8, 0x3fff + fuzz_pick(dice, 64) - 32 + (fuzz_chance(dice, 50) ? 0x8000 : 0), 2);
+        poke(rig, at + 8, 0x3fff + fuzz_pick(dice, 64) - 32 + (fuzz_chance(dice, 50) ? 0x8000 : 0),
+             2);
         return;
     case 3:
         poke(rig, at, fuzz_pick(dice, 2000) - 1000ull, 8);
@@ -292,11 +293,12 @@ static void report(uint64_t number, const struct program *program, const char *f
     const struct cpu *cpus[] = {interpreted.cpu, translated.cpu};
     for (unsigned i = 0; i < 2; i++) {
         const struct x87 *x87 = &cpus[i]->x87;
-        fprintf(stderr,
-                "rip %llx status %04x control %04x valid %02x opcode %03x code %x:%llx data %x:%llx\n",
-                (unsigned long long)cpus[i]->rip, x87->status, x87->control, x87->valid, x87->opcode,
-                x87->code_selector, (unsigned long long)x87->code_offset, x87->data_selector,
-                (unsigned long long)x87->data_offset);
+        fprintf(
+            stderr,
+            "rip %llx status %04x control %04x valid %02x opcode %03x code %x:%llx data %x:%llx\n",
+            (unsigned long long)cpus[i]->rip, x87->status, x87->control, x87->valid, x87->opcode,
+            x87->code_selector, (unsigned long long)x87->code_offset, x87->data_selector,
+            (unsigned long long)x87->data_offset);
         for (unsigned r = 0; r < 8; r++)
             fprintf(stderr, "  r%u %04x %016llx\n", r, x87->registers[r].exponent,
                     (unsigned long long)x87->registers[r].mantissa);
@@ -316,7 +318,8 @@ static bool run_case(uint64_t number)
     memset(&interpreted.cpu->count, 0, sizeof interpreted.cpu->count);
     memset(&translated.cpu->count, 0, sizeof translated.cpu->count);
     enum cpu_exit exits[] = {cpu_run(interpreted.cpu), cpu_run(translated.cpu)};
-    const char *field = exits[0] != exits[1] ? "the end" : difference(interpreted.cpu, translated.cpu);
+    const char *field =
+        exits[0] != exits[1] ? "the end" : difference(interpreted.cpu, translated.cpu);
     if (!field)
         field = memory_difference();
     if (field)
@@ -343,7 +346,8 @@ Test(translate_x87, programs_end_alike_interpreted_and_translated)
     rig_init(&interpreted);
     rig_init(&translated);
     cr_assert_eq(translator_attach(translated.cpu,
-                                   &(struct translate_options){.threshold = 1, .count = true}, &error),
+                                   &(struct translate_options){.threshold = 1, .count = true},
+                                   &error),
                  0, "%s", error.text);
     for (uint64_t n = first; n < first + cases && failures < REPORTS_MAX; n++)
         failures += !run_case(n);

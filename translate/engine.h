@@ -10,7 +10,7 @@
  *                               └─ its region of the code cache is needed: unlinked, counted anew
  *
  * INV-1: translated code leaves with rip, registers, flags and vectors in struct cpu, as the
- *        interpreter keeps them.
+ *        interpreter keeps them; what is left in the host's x87 (native.x87_live) its caller fetches.
  * INV-2: no jump leads into a translation whose block is dead or evicted.
  * INV-3: code is evicted, and blocks are translated, only while no translated code is running.
  */

@@ -54,7 +54,9 @@ void native_x87_store(struct cpu *cpu)
 bool native_x87_concerns(const struct insn *insn)
 {
     switch (insn->row) {
-    case OP_XSAVE_M: case OP_XSAVEOPT_M: case OP_XRSTOR_M:
+    case OP_XSAVE_M:
+    case OP_XSAVEOPT_M:
+    case OP_XRSTOR_M:
         return true;
     default:
         return opcode_rows[insn->row].attributes & (A_X87 | A_MMX);

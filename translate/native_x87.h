@@ -16,7 +16,7 @@
 
 #include "cpu/cpu.h"
 
-/* Brings cpu->x87 to the host's x87; false and nothing done if the guest has unmasked an exception. */
+/* Brings cpu->x87 to the host's; false and nothing done if the guest has unmasked an exception. */
 bool native_x87_load(struct cpu *cpu);
 /* Brings it back. */
 void native_x87_store(struct cpu *cpu);

@@ -5,8 +5,8 @@
  * slow paths.  The address of an operand is put aside before the look-up, which needs the register,
  * in one of two places in turn: if the look-up fails, the previous operand's is still in the other.
  *
- * INV-1: EFLAGS passes through: only the check of the first instruction and what an operand in memory
- *        takes destroy it.
+ * INV-1: EFLAGS passes through: only the check of the first instruction and what an operand in
+ *        memory takes destroy it.
  */
 #include "translate/native_x87.h"
 #include "translate/translating.h"
@@ -58,7 +58,11 @@ void translate_x87_seen(struct translating *t)
 static bool is_noted(unsigned row)
 {
     switch (row) {
-    case OP_FLDCW_Mw: case OP_FNSTCW_Mw: case OP_FNSTSW_Mw: case OP_FNSTSW_AX: case OP_FNCLEX:
+    case OP_FLDCW_Mw:
+    case OP_FNSTCW_Mw:
+    case OP_FNSTSW_Mw:
+    case OP_FNSTSW_AX:
+    case OP_FNCLEX:
         return false;
     default:
         return true;
@@ -92,11 +96,16 @@ static unsigned operand_bytes(const struct opcode_row *row)
 {
     for (unsigned i = 0; i < 2; i++)
         switch (row->operand[i]) {
-        case O_Mw: return 2;
-        case O_Md: return 4;
-        case O_Mq: return 8;
-        case O_Mt: return 10;
-        default: break;
+        case O_Mw:
+            return 2;
+        case O_Md:
+            return 4;
+        case O_Mq:
+            return 8;
+        case O_Mt:
+            return 10;
+        default:
+            break;
         }
     BUG_ON(true);
 }
@@ -155,12 +164,14 @@ static void copy(struct translating *t)
 
 bool translate_x87(struct translating *t)
 {
-    /* WHY: other code leaves after each block, and bringing the registers in and out costs more than
-     * calling some handlers. */
+    /* WHY: other code leaves after each block, and bringing the registers in and out costs more
+     * than calling some handlers. */
     if (!t->flat)
         return false;
     switch (t->insn->row) {
-    case OP_FNENI: case OP_FNDISI: case OP_FNSETPM:
+    case OP_FNENI:
+    case OP_FNDISI:
+    case OP_FNSETPM:
         return true; /* they do nothing */
     case OP_FWAIT:
         need_host_state(t);

@@ -26,8 +26,8 @@ enum slow_kind {
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
     SLOW_X87, /* cpu->x87 is brought to the host's, or the block is left if that cannot be */
 };
-/* What FNSTENV is to tell: the last x87 instruction and the last one with an operand in memory, as their
- * index + 1 (0: nothing new), and which of native.x87_operand has its offset. */
+/* What FNSTENV is to tell: the last x87 instruction and the last one with an operand in memory, as
+ * their index + 1 (0: nothing new), and which of native.x87_operand has its offset. */
 struct x87_note {
     uint8_t code, data, place;
 };
