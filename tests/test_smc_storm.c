@@ -65,6 +65,39 @@ static void window_after_add(struct rig *rig, enum smc_mode mode)
     physmem_write(&rig->physmem, GPA(0x1fffe), add, sizeof add);
 }
 
+/* The same with global pages, and the window's entry dropped by CR4.PGE off and on. */
+#define DROPS(R)                                                                                   \
+    "mov esi, [0x9000]\n mov " R "cx, 0x20000\n"                                                   \
+    "1: call " R "cx\n mov " R "ax, cr3\n mov cr3, " R "ax\n call " R "cx\n"                       \
+    "xor dword ptr [esi], 0x1000\n mov " R "ax, cr4\n xor al, 0x80\n mov cr4, " R "ax\n"           \
+    "xor al, 0x80\n mov cr4, " R "ax\n call " R "cx\n call 2f\n" ROUND PAGE_2                      \
+    "add bl, 5\n ret\n 2: inc edi\n ret\n" PAGE_3 "sub bl, 3\n ret\n"
+GUEST_CODE(drops_32, ".code32\n77:\n" DROPS("e"));
+GUEST_CODE(drops_64, ".code64\n77:\n" DROPS("r"));
+static const struct smc_program drops = {"drops",
+                                         {NULL, NULL, drops_32_start, drops_64_start},
+                                         {NULL, NULL, drops_32_end, drops_64_end}};
+
+static void all_global(struct rig *rig, enum smc_mode mode)
+{
+    const unsigned bytes = mode == SMC_LONG ? 8 : 4;
+    window_to_page_2(rig, mode);
+    for (uint64_t page = 0; page < RIG_RAM_BYTES; page += PAGE_BYTES) {
+        uint64_t entry = rig_peek(rig, smc_pte(mode, page), bytes) | 0x100;
+        physmem_write(&rig->physmem, GPA(smc_pte(mode, page)), &entry, bytes);
+    }
+    mmu_set_cr4(&rig->cpu->mmu, rig->cpu->mmu.registers.cr4 | CR4_PGE);
+    cpu_mode_changed(rig->cpu);
+}
+
+Test(smc_storm, global_pages)
+{
+    const struct smc_run run = {.rounds = 100, .prepare = all_global};
+    smc_run_all(&reloads, &run, SMC_FLAT);
+    smc_run_all(&remaps, &run, SMC_FLAT);
+    smc_run_all(&drops, &run, SMC_FLAT);
+}
+
 Test(smc_storm, reloads_and_remappings)
 {
     const struct smc_run plain = {.rounds = 300};
