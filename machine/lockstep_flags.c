@@ -58,7 +58,7 @@ static void undefined_after_shift(struct undefined *undefined, const struct insn
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
     const bool counts_carry = !strcmp(row->mnemonic, "rcl") || !strcmp(row->mnemonic, "rcr");
-    const bool narrow = row->size == SZ_B || insn->size == SIZE_16;
+    const unsigned bits = row->size == SZ_B ? 8 : 8u << insn->size;
     unsigned count = shift_count(insn);
     if (count == 0)
         return;
@@ -68,7 +68,8 @@ static void undefined_after_shift(struct undefined *undefined, const struct insn
         undefined->flags &= ~row->flags_written;
     undefined->flags |= is_rotate(row) ? 0 : F_AF;
     undefined->flags |= count == 1 ? 0 : F_OF;
-    if (narrow && count > 1)
+    /* By as much as the operand is wide; no count reaches 32. */
+    if (count >= bits && bits < 32)
         undefined->flags |= row->flags_undefined;
 }
 

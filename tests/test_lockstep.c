@@ -558,3 +558,74 @@ Test(lockstep, defined_flags_may_not_differ)
     START_BROKEN(ands, AND_EvGv, and_with_flags);
     expect_difference("RAX", "CF");
 }
+
+/* A shift by 3 leaves AF and OF undefined; what hangs on CF is compared all the same. */
+GUEST_CODE(shifts, ".code16\n"
+                   "mov cx, 10\n mov bx, 0x2001\n"
+                   "1: shl bx, 3\n"
+                   "jc 2f\n"
+                   "inc dx\n"
+                   "2: mov bx, cx\n"
+                   "loop 1b\n"
+                   "hlt\n");
+
+static uint64_t wrong_register;
+static int shift_with_flags(struct cpu *cpu, const struct insn *insn)
+{
+    uint16_t value = (uint16_t)cpu->regs[RBX];
+    uint64_t carry = value >> 13 & 1 ? BIT(63) | BIT(62) : 0;
+    value = (uint16_t)(value << 3);
+    cpu->regs[RBX] = value;
+    cpu->regs[RDI] ^= wrong_register;
+    cpu->lazy = (struct lazy_flags){.result = (uint64_t)(int16_t)value,
+                                    .carries = carry ^ BIT(62) ^ BIT(3)};
+#ifdef RING3_THREADED
+    return insn[1].exec(cpu, insn + 1);
+#else
+    return EXEC_NEXT;
+#endif
+}
+
+Test(lockstep, flags_undefined_after_a_shift_may_differ)
+{
+    wrong_register = 0;
+    START_BROKEN(shifts, SHL_EvIb, shift_with_flags);
+    run_without_difference();
+    cr_expect_gt(lockstep_counts(lockstep)->flags_undefined, 0);
+    cr_expect_eq(lockstep_counts(lockstep)->undefined_decided, 0);
+}
+
+Test(lockstep, beside_undefined_flags_a_register_may_not_differ)
+{
+    wrong_register = 1;
+    START_BROKEN(shifts, SHL_EvIb, shift_with_flags);
+    expect_difference("RDI", "RDI");
+}
+
+/* A program that decides by an undefined flag goes the engine's way. */
+GUEST_CODE(decides, ".code16\n"
+                    "mov cx, 10\n"
+                    "1: mul bl\n"
+                    "jz 2f\n"
+                    "mov [0x3000], cx\n"
+                    "2: inc dx\n"
+                    "loop 1b\n"
+                    "hlt\n");
+
+static int multiply_with_flags(struct cpu *cpu, const struct insn *insn)
+{
+    cpu->regs[RAX] = (uint8_t)cpu->regs[RAX] * (uint8_t)cpu->regs[RBX];
+    cpu->lazy = (struct lazy_flags){.result = cpu->instructions & 1};
+#ifdef RING3_THREADED
+    return insn[1].exec(cpu, insn + 1);
+#else
+    return EXEC_NEXT;
+#endif
+}
+
+Test(lockstep, decisions_by_undefined_flags_are_the_engines)
+{
+    START_BROKEN(decides, MUL_Eb, multiply_with_flags);
+    run_without_difference();
+    cr_expect_gt(lockstep_counts(lockstep)->undefined_decided, 0);
+}
