@@ -16,7 +16,7 @@ static void lose(uint64_t gpa, uint64_t number)
 
 Test(cooling, each_loss_of_a_new_translation_counts)
 {
-    static const unsigned heats[] = {0, 1, 2, 3, 3, 3};
+    static const unsigned heats[] = {1, 2, 3, 3, 3, 3};
     cr_assert_eq(cooling_heat(&cooling, PAGE, 0), 0);
     for (unsigned i = 0; i < 6; i++) {
         lose(PAGE + i, i);
@@ -31,7 +31,7 @@ Test(cooling, a_burst_counts_once)
     cooling_translated(&cooling, PAGE);
     for (unsigned i = 0; i < 100; i++)
         cooling_killed(&cooling, PAGE + i, 0);
-    cr_assert_eq(cooling_heat(&cooling, PAGE, 0), 0);
+    cr_assert_eq(cooling_heat(&cooling, PAGE, 0), 1);
     cooling_killed(&cooling, PAGE + 0x1000, 0);
     cr_assert_eq(cooling_heat(&cooling, PAGE + 0x1000, 0), 0);
 }
@@ -61,5 +61,6 @@ Test(cooling, a_slot_is_of_one_page)
     cr_assert_eq(cooling_heat(&cooling, PAGE, 0), 3);
     cr_assert_eq(cooling_heat(&cooling, other, 0), 0);
     lose(other, 0);
+    cr_assert_eq(cooling_heat(&cooling, other, 0), 1);
     cr_assert_eq(cooling_heat(&cooling, PAGE, 0), 0);
 }

@@ -35,9 +35,9 @@ void cooling_killed(struct cooling *cooling, uint64_t gpa, uint64_t number)
     if (cooling->slots[slot].page != (gpa & PAGE_MASK) || !cooling->slots[slot].has_new)
         return;
     unsigned losses = losses_now(cooling, gpa, number);
-    if (losses <= COOLING_HEAT_MAX) {
+    if (losses < COOLING_HEAT_MAX) {
         losses++;
-        cooling->cooled += losses == COOLING_HEAT_MAX + 1;
+        cooling->cooled += losses == COOLING_HEAT_MAX;
     }
     cooling->slots[slot].losses = (uint8_t)losses;
     cooling->slots[slot].when = number;
@@ -46,6 +46,5 @@ void cooling_killed(struct cooling *cooling, uint64_t gpa, uint64_t number)
 
 unsigned cooling_heat(const struct cooling *cooling, uint64_t gpa, uint64_t number)
 {
-    unsigned losses = losses_now(cooling, gpa, number);
-    return losses > 1 ? losses - 1 : 0;
+    return losses_now(cooling, gpa, number);
 }
