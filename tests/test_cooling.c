@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-enum { PAGE = 0x7000, LATER = 4096 };
+enum { PAGE = 0x7000, LATER = 65536 };
 
 static struct cooling cooling;
 

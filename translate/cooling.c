@@ -2,7 +2,7 @@
 
 #include "base/types.h"
 
-enum { FORGET_SHIFT = 12 }; /* one loss less for each 4096 translations */
+enum { FORGET_SHIFT = 16 }; /* one loss less for each 65536 translations */
 
 static unsigned slot_of(uint64_t gpa)
 {
