@@ -203,7 +203,7 @@ static always_inline void copy_elements(uint8_t *to, const uint8_t *from, uint64
         return;
     }
     for (uint64_t i = 0; i < count; i++) {
-        memcpy(to, from, (size_t)1 << size);
+        memmove(to, from, (size_t)1 << size);
         to += backward ? -(1 << size) : 1 << size;
         from += backward ? -(1 << size) : 1 << size;
     }
