@@ -7,8 +7,10 @@ void cpu_set_eflags(struct cpu *cpu, uint32_t value, uint32_t mask)
         flags_update_arithmetic(cpu, value, mask & F_ARITH);
     cpu->eflags = (before & ~mask) | (value & mask & ~(uint32_t)F_ARITH) | 2;
     uint32_t changed = before ^ cpu->eflags;
-    if (changed & (F_VM | F_AC))
+    if (unlikely(changed & F_VM) || (changed & F_AC && cpu->cpl == 3))
         cpu_mode_changed(cpu);
+    else if (changed & F_AC)
+        cpu->view = mmu_view(&cpu->mmu, cpu_view_id(cpu)); /* under SMAP */
     /* The run loop steps in before the next instruction for TF and RF, and for what waits on IF; a
      * line that is raised from now on asks for attention itself. */
     uint32_t set = changed & cpu->eflags;

@@ -30,14 +30,45 @@ static int interpret_from(struct cpu *cpu, const struct block *block, unsigned i
 #endif
 }
 
-/* The jump cache's entry for rip, if it leads to translated code; else NULL. */
-static const struct jump_entry *translated_at_rip(struct cpu *cpu)
+/* The jump cache's entry for rip, made if need be; NULL when the run loop has to see to it: a fetch that
+ * faults, code that is not to be found again. */
+static const struct jump_entry *entry_at_rip(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
-    const struct jump_entry *entry = block_jump_entry(cpu, linear);
-    if (entry->linear != linear || !block_context_holds(cpu, entry->context) || entry->block->dead)
+    struct jump_entry *entry = block_jump_entry(cpu, linear);
+    if (likely(entry->linear == linear && block_context_holds(cpu, entry->context) &&
+               !entry->block->dead))
+        return entry;
+    struct block *block = block_find(cpu, cpu->rip);
+    if (!block || block->dead)
         return NULL;
-    return entry->block->translation ? entry : NULL;
+    block_update_context(cpu);
+    *entry = (struct jump_entry){
+        .linear = linear, .context = block_found_context(cpu), .block = block};
+    return entry;
+}
+
+/* Out by a branch whose target is not linked (any more). */
+static int take_link(struct cpu *cpu, struct translator *translator, struct exit *exit)
+{
+    uint64_t target = (cpu->native.code_page + (uint64_t)(int64_t)exit->target) & cpu->ip_mask;
+    if (unlikely(exit->taken && !branch_is_legal(cpu, target)))
+        return interpret_from(cpu, exit->from->block, exit->insn);
+    cpu->rip = target;
+    cpu->inhibit = exit->past_poll;
+    if (unlikely(atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
+        return EXEC_LEAVE;
+    const struct jump_entry *to = entry_at_rip(cpu);
+    if (!to)
+        return EXEC_LEAVE;
+    if (to->block->translation)
+        link_exit(translator, cpu, exit, to);
+#ifdef RING3_THREADED
+    cpu->inhibit = false;
+    return block_enter(cpu, to->block, target);
+#else
+    return EXEC_LEAVE;
+#endif
 }
 
 static int take_exit(struct cpu *cpu, struct translator *translator, struct exit *exit)
@@ -50,22 +81,8 @@ static int take_exit(struct cpu *cpu, struct translator *translator, struct exit
     case EXIT_POLL:
         cpu->rip = cpu->block_rip & cpu->ip_mask;
         return EXEC_LEAVE;
-    case EXIT_LINK: {
-        uint64_t target = (cpu->native.code_page + (uint64_t)(int64_t)exit->target) & cpu->ip_mask;
-        if (unlikely(exit->taken && !branch_is_legal(cpu, target)))
-            return interpret_from(cpu, block, exit->insn);
-        cpu->rip = target;
-        const struct jump_entry *to = translated_at_rip(cpu);
-        if (to)
-            link_exit(translator, cpu, exit, to);
-        if (unlikely(exit->past_poll)) {
-            if (to)
-                return block_enter(cpu, to->block, target);
-            cpu->inhibit = true;
-            return EXEC_LEAVE;
-        }
-        return BLOCK_GO(cpu);
-    }
+    case EXIT_LINK:
+        return take_link(cpu, translator, exit);
     default:
         cpu->callouts[block->insns[exit->insn].row]++;
         return interpret_from(cpu, block, exit->insn);

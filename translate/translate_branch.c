@@ -235,12 +235,11 @@ bool translate_branch(struct translating *t)
     return t->ended;
 }
 
-void translate_shadowed_end(struct translating *t)
+void translate_next_block(struct translating *t, bool past_poll)
 {
-    int64_t after = offset_after(t);
-    link_to(t, emit_jump(&t->e), after, false);
+    link_to(t, emit_jump(&t->e), offset_after(t), false);
     if (t->exit_count)
-        t->exits[t->exit_count - 1]->past_poll = true;
+        t->exits[t->exit_count - 1]->past_poll = past_poll;
     t->ended = true;
 }
 

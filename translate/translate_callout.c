@@ -1,8 +1,8 @@
 /* Sensitive instructions that run often have their common case in line; for every other case the
  * callout is the interpreter's handler.
  *
- * What is common: STI, CLI and PUSHF outside of virtual-8086 mode, at a privilege that may use them,
- * with nothing that wants attention; SWAPGS at CPL 0; reading a segment register.
+ * What is common: STI, CLI, PUSHF and POPF outside of virtual-8086 mode, at a privilege that may use
+ * them, with nothing that wants attention; SWAPGS at CPL 0; reading a segment register.
  * Sources: SDM 2A, 2B under their names.
  */
 #include "translate/translating.h"
@@ -46,7 +46,7 @@ static bool sti(struct translating *t)
     require_iopl(t, SLOW_INSN);
     emit_alu_mem_imm(e, ALU_OR, SIZE_32, HOST_CPU, CPU_AT(eflags), F_IF);
     count(t);
-    translate_shadowed_end(t);
+    translate_next_block(t, true);
     return true;
 }
 
@@ -54,7 +54,7 @@ static bool sti(struct translating *t)
 static void compose_flags(struct translating *t)
 {
     struct emitter *e = &t->e;
-    flags_note(t);
+    flags_note_image(t);
     emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
     t->host_flags = 0;
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
@@ -81,6 +81,63 @@ static bool pushf(struct translating *t)
     stack_look_up(t, -bytes, (unsigned)bytes, true, SLOW_INTERP);
     emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.scratch[0]));
     emit_store(e, size, HOST_T0, 0, HOST_T1);
+    stack_move(t, -bytes);
+    count(t);
+    return true;
+}
+
+/* Only the arithmetic flags, IF and DF may change, and IF only with nothing waiting for it. */
+static bool popf(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const unsigned size = t->insn->size;
+    const int32_t bytes = 1 << size;
+    const int32_t simple = F_ARITH | F_IF | F_DF | 0x28 | 2; /* and bits that are always 0 or 1 */
+    if (size == SIZE_16)
+        return false;
+    stack_look_up(t, 0, (unsigned)bytes, false, SLOW_INSN);
+    emit_load(e, SIZE_32, HOST_T0, HOST_T0, 0);
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[0]), HOST_T0);
+    emit_alu_load(e, ALU_XOR, SIZE_32, HOST_T0, HOST_CPU, CPU_AT(eflags));
+    emit_reg(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, HOST_T0); /* test */
+    emit_u32(e, (uint32_t)~simple);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(lines), 0);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
+    require_iopl(t, SLOW_INSN);
+
+    emit_load(e, SIZE_32, HOST_T0, HOST_CPU, CPU_AT(native.scratch[0]));
+    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, F_IF | F_DF);
+    emit_alu_mem_imm(e, ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags), ~(F_IF | F_DF));
+    emit_mem(e, HOST_OP(MAP_1, 0x09, 0, SIZE_32), HOST_T1, AT(HOST_CPU, CPU_AT(eflags)));
+    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
+    emit_shift_imm(e, 4, SIZE_32, HOST_T1, 8); /* where LAHF puts them */
+    emit_shift_imm(e, 5, SIZE_32, HOST_T0, 11);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, 1); /* OF */
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (F_ARITH & ~F_OF) << 8);
+    emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_a), HOST_T0);
+    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    stack_move(t, bytes);
+    count(t);
+    t->memory_flags = true;
+    t->host_flags = 0;
+    translate_next_block(t, false);
+    return true;
+}
+
+/* SDM 2B PUSH: of a wider slot, processors write only the selector's 16 bits. */
+static bool push_segment(struct translating *t, unsigned seg)
+{
+    struct emitter *e = &t->e;
+    const int32_t bytes = 1 << t->insn->size;
+    if (!t->flat)
+        return false;
+    stack_look_up(t, -bytes, 2, true, SLOW_INTERP);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T1,
+             AT(HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector))));
+    emit_store(e, SIZE_16, HOST_T0, 0, HOST_T1);
     stack_move(t, -bytes);
     count(t);
     return true;
@@ -128,6 +185,20 @@ bool translate_callout(struct translating *t)
         return !may_be_virtual && sti(t);
     case OP_PUSHF:
         return !may_be_virtual && pushf(t);
+    case OP_POPF:
+        return !may_be_virtual && popf(t);
+    case OP_PUSH_ES:
+        return push_segment(t, ES);
+    case OP_PUSH_CS:
+        return push_segment(t, CS);
+    case OP_PUSH_SS:
+        return push_segment(t, SS);
+    case OP_PUSH_DS:
+        return push_segment(t, DS);
+    case OP_PUSH_FS:
+        return push_segment(t, FS);
+    case OP_PUSH_GS:
+        return push_segment(t, GS);
     case OP_MOV_EvSw:
         return read_segment(t);
     case OP_SWAPGS:

@@ -109,9 +109,22 @@ static bool compare_exchange(struct translating *t)
     return true;
 }
 
+/* CLD and STD: DF is in cpu->eflags. */
+static bool set_direction(struct translating *t, bool down)
+{
+    flags_before_clobber(t);
+    emit_alu_mem_imm(&t->e, down ? ALU_OR : ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags),
+                     down ? F_DF : ~F_DF);
+    return true;
+}
+
 bool translate_checked(struct translating *t)
 {
     switch (t->insn->row) {
+    case OP_CLD:
+        return set_direction(t, false);
+    case OP_STD:
+        return set_direction(t, true);
     case OP_DIV_Ev:
         return divide_unsigned(t);
     case OP_IDIV_Ev:

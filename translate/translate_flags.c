@@ -102,6 +102,14 @@ void flags_note(struct translating *t)
         note_image(t);
 }
 
+void flags_note_image(struct translating *t)
+{
+    if (t->host_flags == F_ARITH)
+        note_image(t);
+    else
+        flags_note(t);
+}
+
 void flags_before_clobber(struct translating *t)
 {
     flags_note(t);

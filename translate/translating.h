@@ -99,6 +99,8 @@ void flags_analyse(struct translating *t);
 void flags_before_clobber(struct translating *t);
 /* As flags_before_clobber(), but EFLAGS stays. */
 void flags_note(struct translating *t);
+/* The same, as FLAGS_IMAGE if EFLAGS has them. */
+void flags_note_image(struct translating *t);
 /* The flags `mask` are needed in EFLAGS; destroys T1. */
 void flags_need(struct translating *t, uint32_t mask);
 /* All of the row's flags are needed before it, if it merges them. */
@@ -139,8 +141,9 @@ void translate_x87_note(struct translating *t, struct x87_note note);
 void translate_x87_seen(struct translating *t);
 bool translate_callout(struct translating *t);
 bool translate_checked(struct translating *t);
-/* The block ends, and no interrupt may come before the next instruction. */
-void translate_shadowed_end(struct translating *t);
+/* The block ends with an instruction that goes on to the next; `past_poll`: no interrupt may come
+ * before that.  The flags are noted already. */
+void translate_next_block(struct translating *t, bool past_poll);
 /* The block ends without a branch. */
 void translate_fall_through(struct translating *t);
 /* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */
