@@ -5,6 +5,7 @@
  * Code outside RAM shares the lists of one page.
  */
 #include "cpu/block.h"
+#include "base/log.h"
 #include "cpu/decode.h"
 #include "cpu/exec.h"
 #include "cpu/exec_special.h"
@@ -316,6 +317,17 @@ static bool line_changed(struct cpu *cpu, unsigned line, uint64_t gpa, unsigned 
     return kept;
 }
 
+static void log_changed(const struct cpu *cpu, gpa_t gpa, unsigned length, uint64_t killed_before,
+                        uint64_t patched_before)
+{
+    uint64_t killed = cpu->count.blocks_killed - killed_before;
+    uint64_t patched = cpu->count.blocks_patched - patched_before;
+    if (killed || patched)
+        log_line(LOG_SMC, "smc: %u bytes at physical %llx changed: %llu blocks killed, %llu patched",
+                 length, (unsigned long long)gpa.v, (unsigned long long)killed,
+                 (unsigned long long)patched);
+}
+
 static void range_changed(struct cpu *cpu, gpa_t gpa, unsigned length, bool may_patch)
 {
     struct physmem *physmem = cpu->mmu.physmem;
@@ -323,8 +335,11 @@ static void range_changed(struct cpu *cpu, gpa_t gpa, unsigned length, bool may_
     unsigned first = line_of(gpa.v), last = line_of(gpa.v + length - 1);
     unsigned back = *slot ? ((*slot)->longest + LINE_BYTES - 1) / LINE_BYTES : 0;
     bool kept = false;
+    const uint64_t killed = cpu->count.blocks_killed, patched = cpu->count.blocks_patched;
     for (unsigned line = first > back ? first - back : 0; *slot && line <= last; line++)
         kept |= line_changed(cpu, line, gpa.v, length, may_patch);
+    if (log_enabled(LOG_SMC))
+        log_changed(cpu, gpa, length, killed, patched);
     if (!*slot)
         physmem_unmark_code(physmem, ppn_gpa(gpa_ppn(gpa)), PAGE_BYTES);
     else if (!kept)
@@ -483,7 +498,9 @@ static struct block *block_decode(struct cpu *cpu, uint64_t rip, uint64_t linear
     struct insn insns[BLOCK_INSNS_MAX];
     struct fetch fetch = {.gpa = gpa, .second_gpa = GPA(NO_PAGE)};
     fetch.available = fetch_page(cpu, &fetch, gpa, fetch.copy);
-    unsigned bytes, max = cpu->mode & MODE_SINGLE || fetch.from_device ? 1 : BLOCK_INSNS_MAX;
+    unsigned bytes, max = BLOCK_INSNS_MAX;
+    if (cpu->mode & MODE_SINGLE || cpu->one_insn_per_block || fetch.from_device)
+        max = 1;
     unsigned count = decode_block(cpu, &fetch, rip, linear, insns, max, &bytes);
     if (!count)
         return NULL;

@@ -93,6 +93,7 @@ void cpu_mode_changed(struct cpu *cpu)
                 (is_64 ? CODE_64 : cs & SEG_DB ? CODE_32 : CODE_16) |
                 (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
                 (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
+                (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
                 (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;
     cpu->ip_mask = cpu->linear_mask;
@@ -123,6 +124,23 @@ static void describe_segment(const char *name, const struct segment *segment, FI
 {
     fprintf(out, "%s =%04x %016llx %08x %04x\n", name, segment->selector,
             (unsigned long long)segment->base, segment->limit, segment->attributes);
+}
+
+const char *cpu_mode_name(uint32_t mode)
+{
+    static const char *const names[4][2] = {
+        {"real 16-bit", "real 32-bit"},
+        {"prot 16-bit", "prot 32-bit"},
+        {"V86 16-bit", "V86 32-bit"},
+        {"compat 16-bit", "compat 32-bit"},
+    };
+
+    if ((mode & MODE_CODE) == CODE_64)
+        return "64-bit";
+    return names[mode & MODE_COMPAT      ? 3
+                 : mode & MODE_V86       ? 2
+                 : mode & MODE_PROTECTED ? 1
+                                         : 0][(mode & MODE_CODE) == CODE_32];
 }
 
 void cpu_describe(const struct cpu *cpu, FILE *out)

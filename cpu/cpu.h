@@ -40,7 +40,8 @@ enum {
     MODE_OSFXSR = 1 << 7,
     MODE_SINGLE = 1 << 8, /* one instruction a block: single-step, interrupt shadow */
     MODE_FLAT = 1 << 9,   /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
-    MODE_BITS = 10,
+    MODE_COMPAT = 1 << 10, /* 16- or 32-bit code in long mode */
+    MODE_BITS = 11,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
@@ -290,6 +291,7 @@ struct cpu {
     void *machine;
     struct block_cache *blocks;
     struct block *block; /* the running one */
+    bool one_insn_per_block; /* set before it runs: blocks have one instruction each */
     const struct cpu_engine *engine;
     void *engine_state;
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
@@ -343,6 +345,8 @@ void cpu_mode_changed(struct cpu *cpu);
 void cpu_pages_changed(struct cpu *cpu, ppn_t first, uint64_t count);
 /* The view of the shadow that the program's own accesses use now. */
 enum shadow_view_id cpu_view_id(const struct cpu *cpu);
+/* "prot 32-bit" and the like, of MODE_… */
+const char *cpu_mode_name(uint32_t mode);
 /* Registers as "info registers" and -d int print them. */
 void cpu_describe(const struct cpu *cpu, FILE *out);
 

@@ -200,6 +200,14 @@ static struct block *jump_recall(struct cpu *cpu)
                : NULL;
 }
 
+static void log_entered(const struct cpu *cpu)
+{
+    const uint64_t linear = (cpu->code_base + cpu->rip) & cpu->linear_mask;
+    if (log_wants(linear))
+        log_line(LOG_EXEC, "exec %0*llx %s", cpu_is_64(cpu) ? 16 : 8, (unsigned long long)linear,
+                 cpu_mode_name(cpu->mode));
+}
+
 /* Runs from cpu->rip until something leads out; true on a triple fault. */
 static bool run_blocks(struct cpu *cpu)
 {
@@ -217,6 +225,8 @@ static bool run_blocks(struct cpu *cpu)
     cpu->block = block;
     cpu->block_rip = cpu->rip;
     cpu->instructions += block->count;
+    if (log_enabled(LOG_EXEC))
+        log_entered(cpu);
     return run_block(cpu, block) == EXEC_FAULT && deliver_fault(cpu);
 }
 
@@ -249,6 +259,8 @@ static bool run_single(struct cpu *cpu)
         cpu->block = block;
         cpu->block_rip = cpu->rip;
         cpu->instructions += block->count;
+        if (log_enabled(LOG_EXEC))
+            log_entered(cpu);
         result = run_block(cpu, block);
     }
     cpu->mode &= ~(uint32_t)MODE_SINGLE;
@@ -286,7 +298,7 @@ static bool run_turn(struct cpu *cpu, enum run_pace pace, enum cpu_event *event,
     if (*event != EVENT_NONE) /* another may be due at once */
         return true;
     block_reap(cpu);
-    if (pace == PACE_TURN)
+    if (pace == PACE_TURN || log_enabled(LOG_EXEC))
         atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed); /* back after a block */
     *reason = CPU_EXIT_SHUTDOWN;
     return !(pace == PACE_STEP || unlikely(wants_single(cpu)) ? run_single(cpu) : run_blocks(cpu));

@@ -5,6 +5,8 @@
  */
 #include "softmmu/mmu.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -120,6 +122,7 @@ void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found)
 static void space_flush(struct mmu *mmu, struct shadow_space *space, bool globals_too)
 {
     mmu->count.flushes++;
+    log_line(LOG_MMU, "mmu: flush of PCID %x%s", space->pcid, globals_too ? " and global pages" : "");
     space_forget_fetches(mmu, space);
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
@@ -236,6 +239,25 @@ static void shadow_fill(struct mmu *mmu, struct shadow_view *view, uint64_t line
     }
 }
 
+static void log_fill(const struct mmu *mmu, const struct shadow_view *view, uint64_t linear)
+{
+    const unsigned slot = slot_of(linear);
+    const struct shadow_info *info = &view->info[slot];
+    log_line(LOG_MMU, "mmu: fill, PCID %x: linear %llx is physical %llx, %s%s%s%s%s", mmu->space->pcid,
+             (unsigned long long)info->page, (unsigned long long)info->ppn << PAGE_SHIFT,
+             info->rights & 1 << ACCESS_READ ? "r" : "-", info->rights & 1 << ACCESS_WRITE ? "w" : "-",
+             info->rights & 1 << ACCESS_EXECUTE ? "x" : "-", info->global ? ", global" : "",
+             view->entries[slot].write_tag == info->page ? ", writes in line" : "");
+}
+
+static void view_fill(struct mmu *mmu, struct shadow_view *view, uint64_t linear,
+                      const struct translation *found, bool wrote)
+{
+    shadow_fill(mmu, view, linear, found, wrote);
+    if (log_enabled(LOG_MMU))
+        log_fill(mmu, view, linear);
+}
+
 bool mmu_translate(struct mmu *mmu, enum shadow_view_id id, gva_t gva, enum mmu_access access,
                    struct translation *found, uint32_t *error_code)
 {
@@ -251,12 +273,12 @@ bool mmu_translate(struct mmu *mmu, enum shadow_view_id id, gva_t gva, enum mmu_
         /* A write that came here may have been the first to its page, or to a page whose code is
          * gone: then the entry can be made to serve the next one. */
         if (access == ACCESS_WRITE)
-            shadow_fill(mmu, view, gva.v, found, true);
+            view_fill(mmu, view, gva.v, found, true);
         return true;
     }
     if (!mmu_walk(mmu, gva, access, id == VIEW_USER, id == VIEW_SUPERVISOR_AC, found, error_code))
         return false;
-    shadow_fill(mmu, view, gva.v, found, access == ACCESS_WRITE);
+    view_fill(mmu, view, gva.v, found, access == ACCESS_WRITE);
     return true;
 }
 
@@ -370,6 +392,8 @@ static void view_drop_address(struct shadow_view *view, uint64_t linear, bool on
 
 static void space_drop_address(struct shadow_space *space, uint64_t linear, bool only_global)
 {
+    log_line(LOG_MMU, "mmu: flush of PCID %x at linear %llx%s", space->pcid,
+             (unsigned long long)linear, only_global ? " if global" : "");
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
             view_drop_address(space->views[i], linear, only_global);
@@ -430,6 +454,8 @@ void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
     uint64_t index = physmem_ram_index(mmu->physmem, first);
     if (count == 1 && index != PHYSMEM_NOT_RAM && !seen_test(mmu->seen, index))
         return;
+    log_line(LOG_MMU, "mmu: flush of %llu pages from physical %llx", (unsigned long long)count,
+             (unsigned long long)first.v << PAGE_SHIFT);
     slots_of_pages(mmu, first, count, slot_clear);
 }
 

@@ -6,28 +6,13 @@
 
 enum { LEFT_COLUMNS = 72 };
 
-const char *listing_mode_name(uint32_t mode)
-{
-    static const char *const names[3][2] = {
-        {"real 16-bit", "real 32-bit"},
-        {"prot 16-bit", "prot 32-bit"},
-        {"V86 16-bit", "V86 32-bit"},
-    };
-
-    if ((mode & MODE_CODE) == CODE_64)
-        return "64-bit";
-    return names[mode & MODE_V86         ? 2
-                 : mode & MODE_PROTECTED ? 1
-                                         : 0][(mode & MODE_CODE) == CODE_32];
-}
-
 void listing_heading(FILE *out, const struct trace_block *block)
 {
     fprintf(out, "block %" PRIu64 ": linear %" PRIx64 ", physical %" PRIx64, block->id,
             block->linear, block->gpa);
     if (block->rip != block->linear)
         fprintf(out, ", RIP %" PRIx64, block->rip);
-    fprintf(out, ", CR3 %" PRIx64 ", %s\n", block->cr3, listing_mode_name(block->mode));
+    fprintf(out, ", CR3 %" PRIx64 ", %s\n", block->cr3, cpu_mode_name(block->mode));
     fprintf(out, "  %u instruction%s, %u byte%s; host code %u bytes", block->insn_count,
             block->insn_count == 1 ? "" : "s", block->guest_bytes,
             block->guest_bytes == 1 ? "" : "s", block->host_bytes);
@@ -105,6 +90,8 @@ void listing_log(const struct trace_block *block)
 {
     struct listing listing = {.out = log_stream()};
 
+    if (!log_wants(block->linear))
+        return;
     listing.sides = (log_enabled(LOG_IN_ASM) ? LISTING_GUEST : 0) |
                     (log_enabled(LOG_OUT_ASM) ? LISTING_HOST : 0);
     if (!listing.sides || disassembler_new(&listing.disassembler, NULL))

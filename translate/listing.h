@@ -28,6 +28,4 @@ void listing_code(const struct listing *listing, const struct trace_block *block
 /* The block on the log, if in_asm or out_asm is on. */
 void listing_log(const struct trace_block *block);
 
-const char *listing_mode_name(uint32_t mode);
-
 #endif

@@ -5,8 +5,8 @@
  *
  * Sources: Linux, tools/perf/Documentation/jit-interface.txt.
  */
-#include "translate/listing.h"
 #include "translate/trace_export.h"
+#include "cpu/cpu.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -63,7 +63,7 @@ int trace_export_perf_map(const struct trace *trace, FILE *out, struct error *er
     for (size_t i = 0; i < count; i++)
         fprintf(out, "%" PRIx64 " %x guest %" PRIx64 " (%s, block %" PRIu64 ")\n",
                 trace->code_cache + blocks[i]->cache_offset, blocks[i]->host_bytes,
-                blocks[i]->linear, listing_mode_name(blocks[i]->mode), blocks[i]->id);
+                blocks[i]->linear, cpu_mode_name(blocks[i]->mode), blocks[i]->id);
     free(blocks);
     return 0;
 }

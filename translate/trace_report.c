@@ -84,14 +84,14 @@ void trace_report_summary(const struct trace *trace, FILE *out)
     uint64_t guest = 0, host = 0, insns = 0;
 
     for (unsigned n = 0; n < ARRAY_LENGTH(modes); n++)
-        mode_names[n] = listing_mode_name(modes[n]);
+        mode_names[n] = cpu_mode_name(modes[n]);
     for (size_t i = 0; i < trace->block_count; i++) {
         const struct traced_block *block = &trace->blocks[i];
         guest += block->guest_bytes;
         host += block->host_bytes;
         insns += block->insn_count;
         for (unsigned n = 0; n < ARRAY_LENGTH(modes); n++)
-            if (mode_names[n] == listing_mode_name(block->mode))
+            if (mode_names[n] == cpu_mode_name(block->mode))
                 tally_add(&in_mode[n], block->executions);
         for (unsigned n = 0; n < block->insn_count; n++)
             tally_add(&marks[traced_insn(block, n).mark], block->executions);
@@ -116,7 +116,7 @@ void trace_report_list(const struct trace *trace, FILE *out)
         const struct traced_block *block = &trace->blocks[i];
         fprintf(out,
                 "%10" PRIu64 " %016" PRIx64 " %013" PRIx64 " %-11s %5u %5u %5u %14" PRIu64 "\n",
-                block->id, block->linear, block->gpa, listing_mode_name(block->mode),
+                block->id, block->linear, block->gpa, cpu_mode_name(block->mode),
                 block->insn_count, block->guest_bytes, block->host_bytes, block->executions);
     }
 }

@@ -272,6 +272,11 @@ static int parse_log(struct option_context *context, const char *value)
     return log_select(value, context->error);
 }
 
+static int parse_log_filter(struct option_context *context, const char *value)
+{
+    return log_filter(context->what, value, context->error);
+}
+
 enum which_flag {
     FLAG_NOGRAPHIC,
     FLAG_SNAPSHOT,
@@ -413,6 +418,7 @@ static const struct option_row option_rows[] = {
     {"seed", NULL, "N", "the guest's random numbers (RDRAND) follow from N", parse_seed},
     {"d", NULL, "LIST", "log these, separated by commas; -d help lists them", parse_log},
     {"D", NULL, "FILE", "write the log there, not to stderr", parse_text, TEXT_LOG_FILE},
+    {"dfilter", NULL, "START+SIZE[,...]", "log in_asm, out_asm and exec only there; also START-SIZE, START..END", parse_log_filter},
     {"trace-blocks", NULL, "FILE", "write a trace of the translated blocks there; ring3 trace FILE reads it", parse_text, TEXT_TRACE_FILE},
 };
 /* clang-format on */
