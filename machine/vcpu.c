@@ -30,6 +30,7 @@ int vcpu_init(struct vcpu *vcpu, struct machine *machine, unsigned index, struct
         cpu_new(index, &machine->config.cpu_model, &machine->physmem, &machine_cpu_ops, machine);
     if (!vcpu->cpu)
         return error_set(error, ENOMEM, "processor %u: out of host memory; free some", index);
+    vcpu->cpu->one_insn_per_block = machine->config.translate.one_insn_per_block;
     struct error refused;
     if (!machine->config.interpret &&
         translator_attach(vcpu->cpu, &machine->config.translate, &refused) < 0)
@@ -41,6 +42,8 @@ void vcpu_free(struct vcpu *vcpu)
 {
     if (!vcpu->machine)
         return;
+    if (log_enabled(LOG_CALLOUT))
+        translator_describe_callouts(vcpu->cpu, log_stream());
     translator_detach(vcpu->cpu);
     cpu_free(vcpu->cpu);
     pthread_cond_destroy(&vcpu->wake);

@@ -1,7 +1,8 @@
 """The guest images/sensitive under each engine: what it prints against images/sensitive/expected.txt.
 
 Also that nothing sensitive was forgotten: each row of the opcode table that has A_SENSITIVE is what
-the bytes of some probe decode to, in every mode where it exists.
+the bytes of some probe decode to, in every mode where it exists; and the translator's report says
+that it rewrote each there.
 """
 import fnmatch
 import os
@@ -16,6 +17,9 @@ from session import run
 ENGINES = (["-accel", "interp"], ["-accel", "translate"], ["-accel", "translate,threshold=1"])
 MODEL = "max,+monitor"
 PATTERNS = {"ax": 0xaa, "cx": 0xcc, "dx": 0xdd, "bx": 0xbb}
+# The report's columns, and the modes of the guest that each stands for.
+COLUMNS = {"real": "real", "v86": "v86/*,vme/*", "prot16": "pm16/*", "prot32": "pm32/*", "compat": "compat/*",
+           "64": "long/*"}
 # Probes of instructions that have no row.
 NO_ROW = {"RSM"}
 
@@ -101,7 +105,7 @@ def read_expected(path):
 
 
 def completeness(lines, modes, expected):
-    """`lines`: those of sensitive_rows.c."""
+    """`lines`: those of sensitive_rows.c.  Gives the pairs of a mode and a row that have a probe."""
     exists, met = {}, set()
     for words in map(str.split, lines):
         if words[0] == "row":
@@ -122,6 +126,7 @@ def completeness(lines, modes, expected):
         for mode in modes:
             if ("64" if mode.long else "legacy") in where:
                 checks.check(f"{mode.name}: {row} is met", (mode.name, row) in met, "no probe")
+    return {(mode, row) for mode, row in met if row in exists}
 
 
 def compare(engine, text, expected):
@@ -141,20 +146,40 @@ def compare(engine, text, expected):
                      f"\n    expected {outcome}\n    saw      {seen.get(key)}")
 
 
+def callouts(report, modes, met):
+    """Each sensitive row with a probe was rewritten and ran, says the log of -d callout."""
+    columns, sites, runs = [], {}, {}
+    for words in map(str.split, report.splitlines()):
+        if words[0] == "row":
+            columns = words[1:-2]
+        elif columns:
+            sites[words[0]] = dict(zip(columns, map(int, words[2:-2])))
+            runs[words[0]] = int(words[-1])
+    checks.check("the report's columns", columns == list(COLUMNS), report[:400])
+    for column, patterns in COLUMNS.items():
+        names = {mode.name for mode in chosen(patterns, modes)}
+        for row in sorted({row for mode, row in met if mode in names}):
+            checks.check(f"{row} is rewritten in mode {column}", sites.get(row, {}).get(column), sites.get(row))
+    for row in sorted({row for _, row in met}):
+        checks.check(f"{row} ran as a callout", runs.get(row), sites.get(row))
+
+
 def main():
     ring3, list_rows, guest, table = map(os.path.abspath, sys.argv[1:5])
     modes, expected = read_expected(table)
     status, out, err = run([list_rows, guest, MODEL])
     checks.check("rows and probes", status == 0 and "probe" in out, err)
-    completeness(out.splitlines(), modes, expected)
+    met = completeness(out.splitlines(), modes, expected)
     with tempfile.TemporaryDirectory(prefix="ring3-sensitive-") as scratch:
         log = os.path.join(scratch, "log")
         for engine in ENGINES:
             status, out, err = run([ring3, *engine, "-kernel", guest, "-cpu", MODEL, "-display", "none",
-                                    "-serial", "stdio", "-monitor", "none", "-no-reboot", "-D", log],
+                                    "-serial", "stdio", "-monitor", "none", "-no-reboot", "-d", "callout", "-D", log],
                                    seconds=300)
             checks.check(f"{' '.join(engine)}: ends", status == 0, f"{status} {err}")
             compare(engine, out, expected)
+        with open(log, encoding="utf-8") as file:  # of the last engine, which translates at once
+            callouts(file.read(), modes, met)
     checks.end()
 
 

@@ -28,7 +28,7 @@ struct translate_options {
                              * where code keeps changing */
     uint64_t limit;         /* translate only so many blocks; 0: no limit */
     bool no_chain;          /* no links: every block returns */
-    bool one_insn_per_block;
+    bool one_insn_per_block; /* in any engine */
     bool count;             /* keep cpu->instructions exact */
 };
 
@@ -39,6 +39,11 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
 /* Before the cpu runs: writes what is translated to `trace`, which is closed after the detach.
  * Nothing when the cpu has no translator. */
 void translator_trace(struct cpu *cpu, struct trace_writer *trace);
+/* What the translator counted, a line each; nothing when the cpu has none. */
+void translator_describe(const struct cpu *cpu, FILE *out);
+/* The instructions that were rewritten into callouts: sites by mode, and how often they ran.  An
+ * instruction of a block that is translated again counts as a site again. */
+void translator_describe_callouts(const struct cpu *cpu, FILE *out);
 /* Takes it away; the cpu is not running. */
 void translator_detach(struct cpu *cpu);
 

@@ -7,6 +7,7 @@
  *      slow:   what is rare: the interpreter executes one instruction, and back
  *      exits:  guards of links to other pages; the way to the run loop
  */
+#include "translate/report.h"
 #include "translate/trace_translation.h"
 #include "translate/translating.h"
 
@@ -290,6 +291,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     translation->bytes = (uint32_t)(t.e.at - t.e.start);
     translation->exit_count = t.exit_count;
     memcpy(translation->exits, t.exits, t.exit_count * sizeof *t.exits);
+    report_callouts(&t);
     trace_translation(cpu, &t);
     code_cache_commit(cache, t.e.at);
     translator->count.translated++;

@@ -63,6 +63,30 @@ struct translated {
     bool dead;
 };
 
+/* Where a callout's site was met. */
+enum callout_mode {
+    CALLOUT_REAL,
+    CALLOUT_V86,
+    CALLOUT_PROTECTED_16,
+    CALLOUT_PROTECTED_32,
+    CALLOUT_COMPAT, /* 16- and 32-bit code in long mode */
+    CALLOUT_64,
+    CALLOUT_MODES
+};
+
+/* field of struct translator's count, what it counts */
+#define TRANSLATOR_COUNTERS(COUNTER)                                                               \
+    COUNTER(translated, "blocks translated")                                                       \
+    COUNTER(bytes_guest, "guest bytes translated")                                                 \
+    COUNTER(bytes_host, "host bytes emitted")                                                      \
+    COUNTER(links, "links made")                                                                   \
+    COUNTER(links_other, "looks across pages")                                                     \
+    COUNTER(unlinks, "links undone")                                                               \
+    COUNTER(exits, "exits from translated code")                                                   \
+    COUNTER(interp, "instructions interpreted")                                                    \
+    COUNTER(adapted, "sites adapted")                                                              \
+    COUNTER(killed, "translations killed")
+
 struct translator {
     struct translate_options options;
     struct code_cache cache;
@@ -80,9 +104,11 @@ struct translator {
     uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
     uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
     struct {
-        uint64_t translated, bytes_guest, bytes_host, links, links_other, unlinks, adapted,
-            exits, interp, killed;
+#define COUNTER_FIELD(field, name) uint64_t field;
+        TRANSLATOR_COUNTERS(COUNTER_FIELD)
+#undef COUNTER_FIELD
     } count;
+    uint32_t sites[OPCODE_COUNT][CALLOUT_MODES]; /* instructions rewritten into callouts */
 };
 
 enum { EXEC_CODES = 64 }; /* what `enter` gives below this is an EXEC_… */

@@ -2,6 +2,7 @@
 #include "ui/monitor_priv.h"
 
 #include "hw/display.h"
+#include "translate/engine.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -128,6 +129,20 @@ static void info_mtree(struct monitor_call *call)
     describe_bus(call->out, machine_ports(machine));
 }
 
+static void info_callouts(struct monitor_call *call)
+{
+    translator_describe_callouts(machine_cpu(call->monitor->machine, 0), call->out);
+}
+
+static void info_jit(struct monitor_call *call)
+{
+    const struct cpu *cpu = machine_cpu(call->monitor->machine, 0);
+
+    if (!cpu->engine)
+        fprintf(call->out, "no translator: the interpreter runs the guest\n");
+    translator_describe(cpu, call->out);
+}
+
 static void info_stats(struct monitor_call *call)
 {
     struct machine *machine = call->monitor->machine;
@@ -159,6 +174,7 @@ static void info_stats(struct monitor_call *call)
 
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++)
         fprintf(call->out, "%-26s %20" PRIu64 "\n", rows[i].name, rows[i].value);
+    translator_describe(cpu, call->out);
     for (unsigned vector = 0; vector < ARRAY_LENGTH(cpu->count.exceptions); vector++)
         if (cpu->count.exceptions[vector])
             fprintf(call->out, "exceptions, vector %-7u %20" PRIu64 "\n", vector,
@@ -186,9 +202,12 @@ static void info_screen(struct monitor_call *call)
 
 const struct monitor_command monitor_topics[] = {
     {"block", NULL, "", "the drives, their images and counters", info_block},
+    {"callouts", NULL, "", "sensitive instructions that were rewritten, and how often they ran",
+     info_callouts, .holds_cpus = true},
     {"cpus", NULL, "", "the processors", info_cpus, .holds_cpus = true},
     {"devices", NULL, "[NAME]", "the devices; the state of one", info_devices, .holds_cpus = true},
     {"irq", NULL, "", "the interrupt lines", info_irq, .holds_cpus = true},
+    {"jit", NULL, "", "what the translator counted", info_jit, .holds_cpus = true},
     {"mem", NULL, "[ADDRESS]", "the guest's page tables; how an address becomes a machine page",
      monitor_info_mem, .holds_cpus = true},
     {"mtree", NULL, "", "who answers at which addresses and ports", info_mtree},
