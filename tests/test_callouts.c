@@ -4,17 +4,18 @@
 
 enum { ROUNDS = 50, CODE_AT = 0x20000, STACK_AT = 0x30000 };
 
-GUEST_CODE(callouts,
-           ".code64\n mov ecx, 50\n"
-           "1: cli\n pushfq\n pop rax\n sti\n nop\n mov eax, ds\n swapgs\n swapgs\n smsw eax\n"
-           "rdtsc\n dec ecx\n jnz 1b\n hlt\n");
+GUEST_CODE(callouts, ".code64\n mov ecx, 50\n"
+                     "1: cli\n pushfq\n popfq\n push fs\n pop rax\n sti\n nop\n mov eax, ds\n "
+                     "swapgs\n swapgs\n smsw eax\n"
+                     "rdtsc\n dec ecx\n jnz 1b\n hlt\n");
 
 static const struct {
     unsigned row;
     uint64_t runs;
 } expected[] = {
-    {OP_CLI, ROUNDS},     {OP_PUSHF, ROUNDS},      {OP_STI, ROUNDS},   {OP_MOV_EvSw, ROUNDS},
-    {OP_SMSW_Ev, ROUNDS}, {OP_SWAPGS, 2 * ROUNDS}, {OP_RDTSC, ROUNDS}, {OP_HLT, 1},
+    {OP_CLI, ROUNDS},   {OP_PUSHF, ROUNDS},    {OP_POPF, ROUNDS},    {OP_PUSH_FS, ROUNDS},
+    {OP_STI, ROUNDS},   {OP_MOV_EvSw, ROUNDS}, {OP_SMSW_Ev, ROUNDS}, {OP_SWAPGS, 2 * ROUNDS},
+    {OP_RDTSC, ROUNDS}, {OP_HLT, 1},
 };
 
 /* `lines`: raised, though nobody takes them, so that nothing goes the short way. */

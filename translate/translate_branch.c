@@ -129,6 +129,10 @@ static void go_to_entry(struct translating *t)
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_64, HOST_T0, -(int32_t)PAGE_BYTES);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T0);
+    if (t->translator->options.no_chain) {
+        emit_jump_to(e, t->translator->stub_cold);
+        return;
+    }
     emit_load(e, SIZE_64, HOST_T1, HOST_T1, offsetof(struct jump_entry, block));
     emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct block, code)));
 }
