@@ -18,9 +18,9 @@
     CHANNEL(CPU_RESET, "cpu_reset", "registers at reset and at shutdown")                          \
     CHANNEL(GUEST_ERROR, "guest_errors", "nonsense that the guest asked of a device")              \
     CHANNEL(UNIMP, "unimp", "requests for what ring3 does not have")                               \
-    CHANNEL(IN_ASM, "in_asm", "guest code as it is translated")                                   \
-    CHANNEL(OUT_ASM, "out_asm", "the host code that it becomes; with in_asm, side by side")           \
-    CHANNEL(CALLOUT, "callout", "at the end: the callouts by instruction, their sites and runs")           \
+    CHANNEL(IN_ASM, "in_asm", "guest code as it is translated")                                    \
+    CHANNEL(OUT_ASM, "out_asm", "the host code that it becomes; with in_asm, side by side")        \
+    CHANNEL(CALLOUT, "callout", "at the end: the callouts by instruction, their sites and runs")   \
     CHANNEL(EXEC, "exec", "each block as it is entered: linear address, mode; links are off")      \
     CHANNEL(SMC, "smc", "writes to code that kill or patch blocks")                                \
     CHANNEL(MMU, "mmu", "the shadow MMU: fills and flushes")
@@ -42,8 +42,8 @@ static inline bool log_enabled(enum log_channel channel)
 /* Turns on the comma-separated `channels`; an unknown name is -EINVAL with the list of names. */
 int log_select(const char *channels, struct error *error);
 /* in_asm, out_asm and exec show only what begins at linear addresses in the ranges of `text`,
- * separated by commas: START+SIZE, START-SIZE (so many bytes up to START) or START..END (END included), instead
- * of those given before.  -EINVAL with a line that begins with `what`. */
+ * separated by commas: START+SIZE, START-SIZE (so many bytes up to START) or START..END (END
+ * included), instead of those given before.  -EINVAL with a line that begins with `what`. */
 int log_filter(const char *what, const char *text, struct error *error);
 /* Does the filter let this address pass? */
 bool log_wants(uint64_t linear);

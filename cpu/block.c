@@ -323,8 +323,9 @@ static void log_changed(const struct cpu *cpu, gpa_t gpa, unsigned length, uint6
     uint64_t killed = cpu->count.blocks_killed - killed_before;
     uint64_t patched = cpu->count.blocks_patched - patched_before;
     if (killed || patched)
-        log_line(LOG_SMC, "smc: %u bytes at physical %llx changed: %llu blocks killed, %llu patched",
-                 length, (unsigned long long)gpa.v, (unsigned long long)killed,
+        log_line(LOG_SMC,
+                 "smc: %u bytes at physical %llx changed: %llu blocks killed, %llu patched", length,
+                 (unsigned long long)gpa.v, (unsigned long long)killed,
                  (unsigned long long)patched);
 }
 

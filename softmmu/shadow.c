@@ -122,7 +122,8 @@ void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found)
 static void space_flush(struct mmu *mmu, struct shadow_space *space, bool globals_too)
 {
     mmu->count.flushes++;
-    log_line(LOG_MMU, "mmu: flush of PCID %x%s", space->pcid, globals_too ? " and global pages" : "");
+    log_line(LOG_MMU, "mmu: flush of PCID %x%s", space->pcid,
+             globals_too ? " and global pages" : "");
     space_forget_fetches(mmu, space);
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
@@ -243,11 +244,12 @@ static void log_fill(const struct mmu *mmu, const struct shadow_view *view, uint
 {
     const unsigned slot = slot_of(linear);
     const struct shadow_info *info = &view->info[slot];
-    log_line(LOG_MMU, "mmu: fill, PCID %x: linear %llx is physical %llx, %s%s%s%s%s", mmu->space->pcid,
-             (unsigned long long)info->page, (unsigned long long)info->ppn << PAGE_SHIFT,
-             info->rights & 1 << ACCESS_READ ? "r" : "-", info->rights & 1 << ACCESS_WRITE ? "w" : "-",
-             info->rights & 1 << ACCESS_EXECUTE ? "x" : "-", info->global ? ", global" : "",
-             view->entries[slot].write_tag == info->page ? ", writes in line" : "");
+    log_line(
+        LOG_MMU, "mmu: fill, PCID %x: linear %llx is physical %llx, %s%s%s%s%s", mmu->space->pcid,
+        (unsigned long long)info->page, (unsigned long long)info->ppn << PAGE_SHIFT,
+        info->rights & 1 << ACCESS_READ ? "r" : "-", info->rights & 1 << ACCESS_WRITE ? "w" : "-",
+        info->rights & 1 << ACCESS_EXECUTE ? "x" : "-", info->global ? ", global" : "",
+        view->entries[slot].write_tag == info->page ? ", writes in line" : "");
 }
 
 static void view_fill(struct mmu *mmu, struct shadow_view *view, uint64_t linear,
