@@ -132,6 +132,8 @@ EXEC(CLI)
 /* The block at `rip`, entered into the jump cache; NULL when it cannot be had just now. */
 static never_inline struct block *find_next(struct cpu *cpu, uint64_t rip, uint64_t linear)
 {
+    if (cpu->block && cpu->block->dead)
+        return NULL; /* it came from a device, and so may what is next: to be fetched once */
     struct block *block = block_find(cpu, rip);
     if (!block || block->dead || block_fetch_context(cpu) != cpu->fetch_context)
         return NULL;

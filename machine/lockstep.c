@@ -32,6 +32,13 @@ void lockstep_note(struct lockstep *lockstep, const char *field, const char *of_
     snprintf(lockstep->of_twin, sizeof lockstep->of_twin, "%s", of_twin);
 }
 
+void lockstep_note_path(struct lockstep *lockstep, const char *field, const char *of_leader,
+                        const char *of_twin)
+{
+    lockstep->path_differs = true;
+    lockstep_note(lockstep, field, of_leader, of_twin);
+}
+
 /* --- making */
 
 int lockstep_new(struct lockstep **made, struct cpu *leader, uint64_t seed, FILE *out,
@@ -119,7 +126,7 @@ static bool twin_takes(struct lockstep *lockstep)
     bool alive = cpu_run_turn(twin, &event, &reason);
     atomic_store(&twin->lines, LINE_NEVER);
     if (event != lockstep->event)
-        lockstep_note(lockstep, "event", "taken", "refused");
+        lockstep_note_path(lockstep, "event", "taken", "refused");
     return alive;
 }
 
@@ -164,8 +171,8 @@ static bool twin_follows(struct lockstep *lockstep, uint64_t begin)
         char texts[2][LOCKSTEP_TEXT];
         snprintf(texts[0], LOCKSTEP_TEXT, "%" PRIu64, lockstep->instructions);
         snprintf(texts[1], LOCKSTEP_TEXT, "%" PRIu64, twin->instructions - begin);
-        if (lockstep_registers_agree(lockstep, true))
-            lockstep_note(lockstep, "instructions", texts[0], texts[1]);
+        lockstep_registers_agree(lockstep, true); /* which tells more */
+        lockstep_note_path(lockstep, "instructions", texts[0], texts[1]);
     }
     return alive;
 }
@@ -186,16 +193,16 @@ static void count_turn(struct lockstep *lockstep)
 static void compare(struct lockstep *lockstep, bool leader_alive, bool twin_alive)
 {
     if (lockstep->next_record < lockstep->records.count)
-        lockstep_note(lockstep, "device access", "one more", "none");
+        lockstep_note_path(lockstep, "device access", "one more", "none");
     lockstep_marks_apply(lockstep);
     if (leader_alive != twin_alive)
-        lockstep_note(lockstep, "processor", leader_alive ? "runs" : "shut down by a triple fault",
-                      twin_alive ? "runs" : "shut down by a triple fault");
-    const bool only_state = !lockstep->differs;
+        lockstep_note_path(lockstep, "processor",
+                           leader_alive ? "runs" : "shut down by a triple fault",
+                           twin_alive ? "runs" : "shut down by a triple fault");
     if (leader_alive)
         lockstep_registers_agree(lockstep, true);
     lockstep_compare_stores(lockstep);
-    if (unlikely(lockstep->differs) && lockstep_excuse(lockstep, only_state)) {
+    if (unlikely(lockstep->differs) && lockstep_excuse(lockstep)) {
         lockstep->differs = false;
         lockstep->count.flags_undefined++;
     }
@@ -208,6 +215,8 @@ static void forget_turn(struct lockstep *lockstep)
     lockstep->records.count = lockstep->next_record = 0;
     lockstep->bytes.count = lockstep->stores.count = lockstep->marks.count = 0;
     lockstep->ran.count = 0;
+    lockstep->path_differs = false;
+    lockstep->written_differ = 0;
 }
 
 /* True: and on. */

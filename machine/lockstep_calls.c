@@ -208,16 +208,21 @@ static struct lockstep_record follow(struct lockstep *lockstep, enum record_kind
     lockstep->count.accesses++;
     if (lockstep->next_record < lockstep->records.count) {
         struct lockstep_record his = lockstep->records.items[lockstep->next_record];
-        if (his.kind == kind && his.address == address && his.size == size &&
-            (is_read(kind) || his.value == value)) {
+        if (his.kind == kind && his.address == address && his.size == size) {
             lockstep->next_record++;
             lockstep_apply_records(lockstep);
+            if (is_read(kind) || his.value == value)
+                return his;
+            describe_record(&his, of_leader);
+            describe_record(&mine, of_twin);
+            lockstep->written_differ |= his.value ^ value;
+            lockstep_note(lockstep, "device access", of_leader, of_twin);
             return his;
         }
         describe_record(&his, of_leader);
     }
     describe_record(&mine, of_twin);
-    lockstep_note(lockstep, "device access", of_leader, of_twin);
+    lockstep_note_path(lockstep, "device access", of_leader, of_twin);
     mine.value = 0;
     return mine;
 }

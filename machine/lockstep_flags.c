@@ -92,7 +92,9 @@ static void undefined_after(struct undefined *undefined, const struct insn *insn
         undefined->in_images |= read;
     else if (read)
         undefined->decided = true;
-    undefined->flags = (undefined->flags & ~row->flags_written) | (row->flags_undefined & F_ARITH);
+    if (!(insn->rep && row->attributes & A_REPZ)) /* which by a count of 0 compares nothing */
+        undefined->flags &= ~row->flags_written;
+    undefined->flags |= row->flags_undefined & F_ARITH;
 }
 
 static struct undefined undefined_in_turn(const struct lockstep *lockstep)
@@ -109,19 +111,21 @@ static struct undefined undefined_in_turn(const struct lockstep *lockstep)
     return undefined;
 }
 
-/* Whether registers other than the flags agree, and memory. */
+/* Whether all but the flags agrees, except for `flags` in images of them. */
 static bool rest_within(const struct lockstep *lockstep, uint32_t flags)
 {
     uint8_t mask = (uint8_t)(flags | flags >> 8);
-    return lockstep_registers_within(lockstep, mask) && lockstep_stores_within(lockstep, mask);
+    uint64_t elsewhere = ~(mask * UINT64_C(0x0101010101010101));
+    return !lockstep->path_differs && !(lockstep->written_differ & elsewhere) &&
+           lockstep_registers_within(lockstep, mask) && lockstep_stores_within(lockstep, mask);
 }
 
-bool lockstep_excuse(struct lockstep *lockstep, bool only_state)
+bool lockstep_excuse(struct lockstep *lockstep)
 {
     struct undefined undefined = undefined_in_turn(lockstep);
     struct cpu *leader = lockstep->leader, *twin = lockstep->twin;
     uint32_t flags_differ = cpu_eflags(leader) ^ cpu_eflags(twin);
-    if (only_state && !(flags_differ & ~(undefined.flags | undefined.in_images)) &&
+    if (!(flags_differ & ~(undefined.flags | undefined.in_images)) &&
         rest_within(lockstep, undefined.in_images)) {
         lockstep_adopt_stores(lockstep);
         for (unsigned n = 0; n < 16; n++)

@@ -90,6 +90,8 @@ struct lockstep {
     uint64_t instructions; /* that the leader did */
     bool faulted;          /* the leader delivered an exception */
     enum cpu_event event;
+    bool path_differs;       /* the two did not do the same things */
+    uint64_t written_differ; /* bits of values written to devices that were not the same */
 
     uint64_t turns, compared_memories_at;
     struct lockstep_count count;
@@ -109,6 +111,9 @@ void *lockstep_grow(void *items, size_t count, size_t more, size_t *room, size_t
 /* Notes the first difference; later ones are dropped. */
 void lockstep_note(struct lockstep *lockstep, const char *field, const char *of_leader,
                    const char *of_twin);
+/* The same of one that is not in registers or memory. */
+void lockstep_note_path(struct lockstep *lockstep, const char *field, const char *of_leader,
+                        const char *of_twin);
 
 /* --- lockstep_calls.c: upward calls of both processors */
 extern const struct cpu_ops lockstep_leader_ops, lockstep_twin_ops;
@@ -142,10 +147,9 @@ bool lockstep_registers_within(const struct lockstep *lockstep, uint8_t mask);
 /* The twin's registers become the leader's. */
 void lockstep_adopt_registers(struct lockstep *lockstep);
 
-/* --- lockstep_flags.c: after a turn that ended in a difference, `only_state` if it was one of
- * registers and memory: could undefined flags have made it?  Then the twin takes over the leader's
- * state, and true. */
-bool lockstep_excuse(struct lockstep *lockstep, bool only_state);
+/* --- lockstep_flags.c: after a turn that ended in a difference: could undefined flags have made
+ * it? Then the twin takes over the leader's state, and true. */
+bool lockstep_excuse(struct lockstep *lockstep);
 
 /* --- lockstep_report.c */
 void lockstep_report(struct lockstep *lockstep);

@@ -36,7 +36,8 @@ static bool cli(struct translating *t)
     return true;
 }
 
-/* SDM: no interrupt is taken before the instruction after STI: the link goes past the poll. */
+/* SDM: no interrupt is taken before the instruction after STI, if that sets IF: the link goes past
+ * the poll. */
 static bool sti(struct translating *t)
 {
     struct emitter *e = &t->e;
@@ -44,6 +45,9 @@ static bool sti(struct translating *t)
     emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(lines), 0);
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     require_iopl(t, SLOW_INSN);
+    emit_mem(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, CPU_AT(eflags))); /* test */
+    emit_u32(e, F_IF);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     emit_alu_mem_imm(e, ALU_OR, SIZE_32, HOST_CPU, CPU_AT(eflags), F_IF);
     count(t);
     translate_next_block(t, true);
