@@ -99,6 +99,16 @@ static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64
     return &cpu->jumps[(linear ^ linear >> 14) & (JUMP_CACHE_ENTRIES - 1)];
 }
 
+/* Puts the block that block_find() has just found at `linear` into the jump cache. */
+static inline struct jump_entry *block_remember(struct cpu *cpu, uint64_t linear,
+                                                struct block *block)
+{
+    struct jump_entry *entry = block_jump_entry(cpu, linear);
+    *entry = (struct jump_entry){
+        .linear = linear, .context = block_found_context(cpu), .block = block, .code = block->code};
+    return entry;
+}
+
 static always_inline int block_enter(struct cpu *cpu, struct block *block, uint64_t rip)
 {
     cpu->block = block;

@@ -218,6 +218,7 @@ struct jump_entry {
     uint64_t linear;
     uint64_t context;
     struct block *block;
+    void *code; /* block->code at the time, for the engine */
 };
 
 struct cpu {

@@ -137,8 +137,7 @@ static never_inline struct block *find_next(struct cpu *cpu, uint64_t rip, uint6
     struct block *block = block_find(cpu, rip);
     if (!block || block->dead || block_fetch_context(cpu) != cpu->fetch_context)
         return NULL;
-    *block_jump_entry(cpu, linear) =
-        (struct jump_entry){.linear = linear, .context = block_found_context(cpu), .block = block};
+    block_remember(cpu, linear, block);
     return block;
 }
 #endif

@@ -184,13 +184,6 @@ static int run_block(struct cpu *cpu, struct block *block)
 }
 #endif
 
-static void jump_remember(struct cpu *cpu, struct block *block)
-{
-    uint64_t linear = cpu->code_base + cpu->rip;
-    *block_jump_entry(cpu, linear) =
-        (struct jump_entry){.linear = linear, .context = block_found_context(cpu), .block = block};
-}
-
 static struct block *jump_recall(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
@@ -220,7 +213,7 @@ static bool run_blocks(struct cpu *cpu)
         cpu->count.jump_misses++;
         block_update_context(cpu); /* finding it may have killed others */
         if (!block->dead)
-            jump_remember(cpu, block);
+            block_remember(cpu, cpu->code_base + cpu->rip, block);
     }
     cpu->block = block;
     cpu->block_rip = cpu->rip;

@@ -278,8 +278,10 @@ static void note_undefined(struct undefined *undefined, const struct cpu *cpu, b
         undefined->spread |= undefined->flags != 0;
     } else if (cpu->block) {
         const struct opcode_row *row = &opcode_rows[cpu->block->insns[0].row];
-        /* A shift by 0 keeps all flags, which its row calls reading them. */
-        bool keeps = (row->flags_read & F_ARITH) == F_ARITH && row->flags_written & F_OF;
+        /* A shift by 0 keeps all flags, which its row calls reading them; so do CMPS and SCAS that
+         * are repeated 0 times. */
+        bool keeps = ((row->flags_read & F_ARITH) == F_ARITH && row->flags_written & F_OF) ||
+                     (row->attributes & A_REPZ && cpu->block->insns[0].rep);
         undefined->spread |= !keeps && undefined->flags & row->flags_read;
         if (keeps)
             undefined->flags |= row->flags_undefined & F_ARITH;

@@ -75,6 +75,14 @@ void code_cache_commit(struct code_cache *cache, uint8_t *end)
     cache->low = (uint8_t *)aligned < cache->high ? (uint8_t *)aligned : cache->high;
 }
 
+void code_cache_put_jump(struct code_cache *cache, const uint8_t *place, const uint8_t *target)
+{
+    uint8_t jump[5] = {0xe9};
+    int32_t distance = (int32_t)(target - (place + sizeof jump));
+    memcpy(jump + 1, &distance, sizeof distance);
+    memcpy(code_writable(cache, place), jump, sizeof jump);
+}
+
 void code_cache_advance(struct code_cache *cache)
 {
     enter_region(cache, code_cache_next(cache));

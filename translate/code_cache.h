@@ -49,6 +49,9 @@ static inline unsigned code_cache_next(const struct code_cache *cache)
     return (cache->region + 1) % CODE_REGIONS;
 }
 
+/* Writes a jump to `target` at `place`, both executable addresses. */
+void code_cache_put_jump(struct code_cache *cache, const uint8_t *place, const uint8_t *target);
+
 /* Between the two mappings. */
 static inline void *code_executable(const struct code_cache *cache, const void *writable)
 {

@@ -35,7 +35,7 @@ static int interpret_from(struct cpu *cpu, const struct block *block, unsigned i
 static const struct jump_entry *entry_at_rip(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
-    struct jump_entry *entry = block_jump_entry(cpu, linear);
+    const struct jump_entry *entry = block_jump_entry(cpu, linear);
     if (likely(entry->linear == linear && block_context_holds(cpu, entry->context) &&
                !entry->block->dead))
         return entry;
@@ -43,9 +43,7 @@ static const struct jump_entry *entry_at_rip(struct cpu *cpu)
     if (!block || block->dead)
         return NULL;
     block_update_context(cpu);
-    *entry = (struct jump_entry){
-        .linear = linear, .context = block_found_context(cpu), .block = block};
-    return entry;
+    return block_remember(cpu, linear, block);
 }
 
 /* Out by a branch whose target is not linked (any more). */
@@ -139,11 +137,14 @@ static void translation_drop(struct translator *translator, struct translated *t
     translation->dead = true;
     trace_translation_dropped(translator, translation);
     link_drop(translator, translation);
+    /* Cached jumps still lead here: on to the interpreter. */
+    code_cache_put_jump(&translator->cache, translation->code, translator->stub_cold);
     block_interpret(translator, translation->block);
 }
 
-static void region_empty(struct translator *translator, unsigned region)
+static void region_empty(struct translator *translator, struct cpu *cpu, unsigned region)
 {
+    memset(cpu->jumps, 0, sizeof cpu->jumps); /* they lead into code that will be overwritten */
     for (struct translated *translation = translator->regions[region]; translation;
          translation = translation->region_next)
         translation_drop(translator, translation);
@@ -157,7 +158,7 @@ static struct translated *translate(struct translator *translator, struct cpu *c
 {
     struct translated *translation = translate_block(translator, cpu, block);
     if (!translation) {
-        region_empty(translator, code_cache_next(&translator->cache));
+        region_empty(translator, cpu, code_cache_next(&translator->cache));
         code_cache_advance(&translator->cache);
         translation = translate_block(translator, cpu, block);
         if (!translation)
@@ -185,6 +186,9 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn)
     }
     block->translation = translation;
     block->code = translation->code;
+    struct jump_entry *entry = block_jump_entry(cpu, cpu->code_base + cpu->block_rip);
+    if (entry->block == block)
+        entry->code = block->code;
     block->insns[0].exec = exec_translated;
     return exec_translated(cpu, insn);
 }

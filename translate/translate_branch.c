@@ -112,9 +112,9 @@ static void look_up_target(struct translating *t)
     emit_shift_imm(e, 5, SIZE_64, HOST_T1, 14);
     emit_alu(e, ALU_XOR, SIZE_32, HOST_T1, HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, JUMP_CACHE_ENTRIES - 1);
-    _Static_assert(sizeof(struct jump_entry) == 24, "three words an entry");
-    emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_T1, HOST_T1, 1, 0});
-    emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 3, CPU_AT(jumps)});
+    _Static_assert(sizeof(struct jump_entry) == 32, "four words an entry");
+    emit_shift_imm(e, 4, SIZE_32, HOST_T1, 5);
+    emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 0, CPU_AT(jumps)});
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
@@ -133,8 +133,7 @@ static void go_to_entry(struct translating *t)
         emit_jump_to(e, t->translator->stub_cold);
         return;
     }
-    emit_load(e, SIZE_64, HOST_T1, HOST_T1, offsetof(struct jump_entry, block));
-    emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct block, code)));
+    emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct jump_entry, code)));
 }
 
 /* T0 = the operand of JMP or CALL */
