@@ -16,30 +16,26 @@ struct undefined {
     bool decided;       /* something was made to hang on them */
 };
 
-static bool is_named(const struct opcode_row *row, const char *const *names, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (!strcmp(row->mnemonic, names[i]))
-            return true;
-    return false;
-}
-
+/* SHLD and SHRD: 0F A4, A5, AC, AD. */
 static bool is_double_shift(const struct opcode_row *row)
 {
-    static const char *const names[] = {"shld", "shrd"};
-    return is_named(row, names, ARRAY_LENGTH(names));
+    return row->map == MAP_0F && (row->opcode & 0xf6) == 0xa4;
+}
+
+/* Group 2: C0, C1 and D0 to D3; /0 to /3 rotate. */
+static bool is_single_shift(const struct opcode_row *row)
+{
+    return row->map == MAP_1 && ((row->opcode & 0xee) == 0xc0 || (row->opcode & 0xfe) == 0xd2);
 }
 
 static bool is_rotate(const struct opcode_row *row)
 {
-    static const char *const names[] = {"rol", "ror", "rcl", "rcr"};
-    return is_named(row, names, ARRAY_LENGTH(names));
+    return is_single_shift(row) && (row->modrm & 7) < 4;
 }
 
-static bool is_shift(const struct opcode_row *row)
+static bool is_rotate_through_carry(const struct opcode_row *row)
 {
-    static const char *const names[] = {"shl", "shr", "sar"};
-    return is_named(row, names, ARRAY_LENGTH(names)) || is_double_shift(row) || is_rotate(row);
+    return is_single_shift(row) && (row->modrm & 6) == 2;
 }
 
 enum { COUNT_UNKNOWN = UINT8_MAX };
@@ -57,12 +53,11 @@ static unsigned shift_count(const struct insn *insn)
 static void undefined_after_shift(struct undefined *undefined, const struct insn *insn)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
-    const bool counts_carry = !strcmp(row->mnemonic, "rcl") || !strcmp(row->mnemonic, "rcr");
     const unsigned bits = row->size == SZ_B ? 8 : 8u << insn->size;
     unsigned count = shift_count(insn);
     if (count == 0)
         return;
-    if (counts_carry && undefined->flags & F_CF)
+    if (is_rotate_through_carry(row) && undefined->flags & F_CF)
         undefined->decided = true;
     if (count != COUNT_UNKNOWN)
         undefined->flags &= ~row->flags_written;
@@ -83,7 +78,7 @@ static bool makes_image(const struct opcode_row *row)
 static void undefined_after(struct undefined *undefined, const struct insn *insn)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
-    if (is_shift(row)) {
+    if (is_single_shift(row) || is_double_shift(row)) {
         undefined_after_shift(undefined, insn);
         return;
     }
