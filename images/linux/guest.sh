@@ -49,6 +49,10 @@ guest_fetch() {
     local kernel=$1 arch=$2 meta package folder=$root/cache/guests
     guest_kernel=$folder/vmlinuz-$kernel
     guest_module_folder=$folder/modules-$kernel
+    # Whoever comes while another fetches waits, and then finds it there.
+    mkdir -p "$folder"
+    exec 9>"$folder/lock"
+    flock 9
     if [ ! -e "$guest_kernel" ] || [ ! -e "$guest_module_folder" ]; then
         case $kernel in
         cloud) meta=linux-image-cloud-amd64 ;;
@@ -78,6 +82,7 @@ guest_fetch() {
         mv "$folder/part/bin/busybox" "$folder/busybox-$arch"
         rm -rf "$folder/part"
     fi
+    exec 9>&-
 }
 
 # The part of the initramfs that is the same at every start.
