@@ -219,7 +219,7 @@ Test(emit, addresses_from_rip)
     EACH(distances, i)
     EACH_REG(reg)
     {
-        const uint8_t *target = (const uint8_t *)ADDRESS + distances[i];
+        const void *target = (const void *)(uintptr_t)((int64_t)ADDRESS + distances[i]);
         emit_rip(&e, OP_WIDE(0x8b), reg, target, 0);
         int64_t disp = distances[i] - (e.at - bytes);
         char text[32];
