@@ -92,13 +92,8 @@ void translate_leave_to_interpreter(struct translating *t)
 /* Brings the flags that the resumed code expects from memory to EFLAGS. */
 static void emit_flags_load(struct translating *t)
 {
-    struct emitter *e = &t->e;
-    emit_call_to(e, t->translator->stub_image);
-    emit_mov(e, SIZE_64, HOST_T1, RAX);
-    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX, AT(HOST_CPU, CPU_AT(native.flags_a)));
-    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f);
-    emit_byte(e, 0x9e); /* sahf */
-    emit_mov(e, SIZE_64, RAX, HOST_T1);
+    emit_call_to(&t->e, t->translator->stub_image);
+    flags_load_image(&t->e);
 }
 
 static void emit_back(struct translating *t, const uint8_t *resume)

@@ -116,6 +116,16 @@ void flags_before_clobber(struct translating *t)
     t->host_flags = 0;
 }
 
+void flags_load_image(struct emitter *e)
+{
+    emit_mov(e, SIZE_64, HOST_T1, RAX);
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX,
+             AT(HOST_CPU, CPU_AT(native.flags_a))); /* movzx */
+    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f); /* OF again */
+    emit_byte(e, 0x9e);                          /* sahf */
+    emit_mov(e, SIZE_64, RAX, HOST_T1);
+}
+
 void flags_need(struct translating *t, uint32_t mask)
 {
     struct emitter *e = &t->e;
@@ -124,12 +134,7 @@ void flags_need(struct translating *t, uint32_t mask)
     BUG_ON(!t->memory_flags);
     emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
-    emit_mov(e, SIZE_64, HOST_T1, RAX);
-    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX,
-             AT(HOST_CPU, CPU_AT(native.flags_a))); /* movzx */
-    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f); /* OF again */
-    emit_byte(e, 0x9e);                          /* sahf */
-    emit_mov(e, SIZE_64, RAX, HOST_T1);
+    flags_load_image(e);
     t->host_flags = F_ARITH;
 }
 

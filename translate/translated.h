@@ -40,9 +40,6 @@ struct exit {
 struct site {
     struct insn insn, stop;
     struct translated *from;
-    uint8_t *retry;     /* a 5-byte place that may become a jump to `slow` */
-    uint8_t *slow;
-    uint32_t misses;    /* how often the shadow did not answer */
     uint16_t index;
 };
 
@@ -84,7 +81,6 @@ enum callout_mode {
     COUNTER(unlinks, "links undone")                                                               \
     COUNTER(exits, "exits from translated code")                                                   \
     COUNTER(interp, "instructions interpreted")                                                    \
-    COUNTER(adapted, "sites adapted")                                                              \
     COUNTER(killed, "translations killed")
 
 struct translator {

@@ -37,7 +37,6 @@ struct slow_path {
     uint8_t kind;
     uint8_t index; /* of the instruction */
     bool load_flags; /* the resumed code expects them in EFLAGS */
-    uint8_t *retry;
     struct x87_note x87_note; /* of the instructions before */
 };
 
@@ -101,6 +100,8 @@ void flags_before_clobber(struct translating *t);
 void flags_note(struct translating *t);
 /* The same, as FLAGS_IMAGE if EFLAGS has them. */
 void flags_note_image(struct translating *t);
+/* Loads EFLAGS from cpu->native, where they are FLAGS_IMAGE; destroys T1. */
+void flags_load_image(struct emitter *e);
 /* The flags `mask` are needed in EFLAGS; destroys T1. */
 void flags_need(struct translating *t, uint32_t mask);
 /* All of the row's flags are needed before it, if it merges them. */
