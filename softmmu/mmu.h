@@ -116,7 +116,10 @@ struct mmu {
     uint64_t fetched[FETCHED_BITS / 64], fetched_large[FETCHED_BITS / 64];
     /* Is any byte of the page of `gva` watched (for what kind of access does not matter)? */
     bool (*page_is_watched)(void *opaque, gva_t page);
+    /* windows_open() of softmmu/window.h has another answer than before; may be NULL. */
+    void (*windows_changed)(void *opaque);
     void *opaque;
+    struct windows *windows; /* the window tier; NULL: none */
     /* By RAM page: has an entry ever been filled for it / with a write tag?  Spares the search. */
     uint64_t *seen, *seen_written;
     struct {

@@ -1,0 +1,116 @@
+/* The window tier of the shadow MMU: what the user view grants, held in the host's own page tables.
+ *
+ * The guest's linear space is cut into windows of 4 GiB; bits 32..47 of an address are its index.
+ * An open window is a host reservation of 4 GiB with a guard of 2 GiB on either side, and a page in
+ * it is a mapping of the machine frame itself, read-only or read-write.  For an access of the
+ * guest's user code, host = linear + deltas[linear >> 32 & 0xffff]; a host SIGSEGV is the shadow
+ * miss.  The index may be taken of the linear address or of any address less than 2 GiB from it:
+ * closed indexes and the guards are made for both, whatever bits 48..63 are.
+ *
+ * Only address spaces that live long are worth it: a space earns its windows (windows_tick).
+ *
+ * Must not know: translated code, signals.  Nothing here may be called in a signal handler.
+ *
+ * INV-1: a window grants no more than the user view's entry did when it was filled from it, and
+ * than no flush has taken away since; mere eviction of the entry leaves the window's page. INV-2:
+ * deltas[] is of the present space: an index without an open window leads to no host address that
+ * user code can reach. INV-3: the windows' host mappings (VMAs) are at most options.max_areas.
+ */
+#ifndef SOFTMMU_WINDOW_H
+#define SOFTMMU_WINDOW_H
+
+#include "softmmu/mmu.h"
+
+enum {
+    WINDOWS_INDEXES = 65536,
+    WINDOWS_USER_INDEXES = 0x8000, /* the lower half: only these may be open */
+    WINDOWS_PER_SPACE = 32,
+};
+
+struct windows_options {
+    unsigned
+        max_areas; /* host mappings (VMAs) in all, a page or a gap between pages each; at least 3 */
+    unsigned earn_ticks; /* see windows_tick(); 0: every space is open from the start */
+};
+
+#define WINDOWS_DEFAULTS ((struct windows_options){.max_areas = 40000, .earn_ticks = 3})
+
+struct windows_count {
+    uint64_t opened, closed;     /* spaces */
+    uint64_t fills, unmapped;    /* pages put in, pages taken away */
+    uint64_t flushes, evictions; /* of spaces with pages; spaces emptied to make room */
+    uint64_t pages, areas;       /* now */
+};
+
+struct window;
+struct window_page;
+
+/* The windows of one shadow space. */
+struct windows_space {
+    struct window *windows[WINDOWS_PER_SPACE]; /* the first window_count are open */
+    unsigned window_count;
+    unsigned ticks; /* since it opened or was flushed */
+    bool open;
+    bool given_up; /* not to be opened before the next flush */
+};
+
+struct windows {
+    bool open; /* the present space is */
+    bool refusal_logged;
+    int64_t *deltas; /* the caller's */
+    struct windows_options options;
+    struct windows_count count;
+    struct windows_space spaces[SHADOW_SPACES]; /* as mmu->spaces */
+    struct window *unused;                      /* a list of reserved windows */
+    struct window_page *pages;                  /* a pool; 0 means none */
+    uint32_t page_free, page_fresh,
+        page_limit;   /* list of returned ones; the first never used; the end */
+    uint32_t *of_ram; /* by RAM page index: the first of its pages */
+};
+
+/* Gives the mmu windows; `deltas` has WINDOWS_INDEXES elements, which are kept current from now on
+ * until windows_free().  Negative errno when out of memory. */
+int windows_init(struct mmu *mmu, int64_t *deltas, const struct windows_options *options,
+                 struct error *error);
+/* No-op without windows; closes every delta.  mmu_free() does it too. */
+void windows_free(struct mmu *mmu);
+
+/* Does the present space have windows, so that deltas[] may be used?  mmu->windows_changed is
+ * called after each change of the answer. */
+static inline bool windows_open(const struct mmu *mmu)
+{
+    return mmu->windows && mmu->windows->open;
+}
+
+/* The delta of an index that is not open (SDM 1 §3.3.7.1: canonical addresses). */
+static inline int64_t windows_closed_delta(unsigned index)
+{
+    const uint64_t beyond = BIT(47) + BIT(32);
+    return (int64_t)(index < 0x7ffe ? beyond : beyond - ((uint64_t)index << 32));
+}
+
+/* User code of the present space has been seen running at a timer tick.  A space opens after
+ * options.earn_ticks of these without a flush of the space.  Flushed while open, it stays so if
+ * that many have passed since it opened or was last flushed, and otherwise has to earn again. */
+void windows_tick(struct mmu *mmu);
+/* Puts the page of `gva` as the present user view has it into its window, or gives what is there
+ * the rights and the frame that the view has now: read-write exactly if writes are direct there.
+ * False, and nothing is mapped for it: the space is not open (any more), the view has no direct
+ * reads of the page, or the page is not RAM or not in the lower half. */
+bool windows_fill(struct mmu *mmu, gva_t gva);
+/* Does the present space's window have the page, for writes too if `write`? */
+bool windows_has(const struct mmu *mmu, gva_t gva, bool write);
+/* Two or three lines for the monitor. */
+void windows_describe(const struct mmu *mmu, FILE *out);
+
+/* For shadow.c, with mmu->windows set: the same was done to the soft tier. */
+void windows_space_flushed(struct mmu *mmu, struct shadow_space *space);
+/* `space`, empty, becomes that of another PCID. */
+void windows_space_recycled(struct mmu *mmu, struct shadow_space *space);
+void windows_space_switched(struct mmu *mmu, struct shadow_space *from);
+void windows_address_dropped(struct mmu *mmu, struct shadow_space *space, uint64_t linear,
+                             bool only_global);
+void windows_pages_dropped(struct mmu *mmu, ppn_t first, uint64_t count);
+void windows_page_protected(struct mmu *mmu, ppn_t ppn);
+
+#endif
