@@ -73,6 +73,12 @@ struct shadow_view {
     uint64_t large_low, large_high;
 };
 
+/* Pages fetched from since what fetches found may last have changed, hashed: of 4 KiB, and the 2 MiB
+ * that a large page lies in. */
+struct fetched_pages {
+    uint64_t pages[FETCHED_BITS / 64], large[FETCHED_BITS / 64];
+};
+
 /* The shadow of one guest address space: one for each PCID in recent use. */
 struct shadow_space {
     struct shadow_view *views[SHADOW_VIEWS]; /* allocated on first use */
@@ -80,6 +86,7 @@ struct shadow_space {
     bool valid;
     uint64_t last_used;
     uint64_t generation; /* moves with every flush: see struct mmu */
+    struct fetched_pages fetched; /* that are not global */
 };
 
 enum mmu_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE };
@@ -112,8 +119,7 @@ struct mmu {
      * space's, and never the same for two) for any page, global_generation for global pages, whatever
      * the space. */
     uint64_t fetch_generation, global_generation, generations;
-    /* Pages fetched from since both moved, hashed: of 4 KiB, and the 2 MiB that a large page lies in. */
-    uint64_t fetched[FETCHED_BITS / 64], fetched_large[FETCHED_BITS / 64];
+    struct fetched_pages fetched; /* global ones */
     /* Is any byte of the page of `gva` watched (for what kind of access does not matter)? */
     bool (*page_is_watched)(void *opaque, gva_t page);
     /* windows_open() of softmmu/window.h has another answer than before; may be NULL. */

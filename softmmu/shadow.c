@@ -6,6 +6,7 @@
 #include "softmmu/mmu.h"
 
 #include "base/log.h"
+#include "softmmu/window.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ static void space_forget_fetches(struct mmu *mmu, struct shadow_space *space)
 {
     space->generation = ++mmu->generations;
     mmu->fetch_generation = mmu->space->generation;
+    memset(&space->fetched, 0, sizeof space->fetched);
 }
 
 void mmu_forget_fetches(struct mmu *mmu)
@@ -89,8 +91,7 @@ void mmu_forget_fetches(struct mmu *mmu)
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         space_forget_fetches(mmu, &mmu->spaces[i]);
     mmu->global_generation = ++mmu->generations;
-    memset(mmu->fetched, 0, sizeof mmu->fetched);
-    memset(mmu->fetched_large, 0, sizeof mmu->fetched_large);
+    memset(&mmu->fetched, 0, sizeof mmu->fetched);
 }
 
 static unsigned fetched_bit(uint64_t number)
@@ -108,15 +109,22 @@ static void fetched_set(uint64_t *fetched, uint64_t number)
     fetched[fetched_bit(number) / 64] |= BIT(fetched_bit(number) % 64);
 }
 
+static bool fetched_has(const struct fetched_pages *fetched, gva_t gva)
+{
+    return fetched_test(fetched->pages, gva.v >> PAGE_SHIFT) ||
+           fetched_test(fetched->large, gva.v >> LARGE_SHIFT);
+}
+
 void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found)
 {
-    fetched_set(mmu->fetched, gva.v >> PAGE_SHIFT);
+    struct fetched_pages *fetched = found->global ? &mmu->fetched : &mmu->space->fetched;
+    fetched_set(fetched->pages, gva.v >> PAGE_SHIFT);
     if (likely(found->page_bytes == PAGE_BYTES))
         return;
     uint64_t first = (gva.v & ~(found->page_bytes - 1)) >> LARGE_SHIFT;
     uint64_t count = found->page_bytes >> LARGE_SHIFT; /* of 1 GiB: 512 */
     for (uint64_t i = 0; i < count; i++)
-        fetched_set(mmu->fetched_large, first + i);
+        fetched_set(fetched->large, first + i);
 }
 
 static void space_flush(struct mmu *mmu, struct shadow_space *space, bool globals_too)
@@ -128,6 +136,8 @@ static void space_flush(struct mmu *mmu, struct shadow_space *space, bool global
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
             view_flush(mmu, space->views[i], globals_too);
+    if (mmu->windows)
+        windows_space_flushed(mmu, space);
 }
 
 int mmu_init(struct mmu *mmu, struct physmem *physmem)
@@ -149,6 +159,7 @@ int mmu_init(struct mmu *mmu, struct physmem *physmem)
 
 void mmu_free(struct mmu *mmu)
 {
+    windows_free(mmu);
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         for (unsigned view = 0; view < SHADOW_VIEWS; view++)
             free(mmu->spaces[i].views[view]);
@@ -296,6 +307,8 @@ static struct shadow_space *space_for(struct mmu *mmu, uint16_t pcid)
             oldest = space;
     }
     space_flush(mmu, oldest, true);
+    if (mmu->windows)
+        windows_space_recycled(mmu, oldest);
     oldest->valid = true;
     oldest->pcid = pcid;
     return oldest;
@@ -303,10 +316,13 @@ static struct shadow_space *space_for(struct mmu *mmu, uint16_t pcid)
 
 static void space_switch(struct mmu *mmu, uint16_t pcid)
 {
+    struct shadow_space *from = mmu->space;
     mmu->space = space_for(mmu, pcid);
     mmu->space->last_used = ++mmu->use_counter;
     mmu->fetch_generation = mmu->space->generation;
     mmu->count.space_switches++;
+    if (mmu->windows)
+        windows_space_switched(mmu, from);
 }
 
 static bool pcids_on(const struct mmu *mmu)
@@ -392,13 +408,16 @@ static void view_drop_address(struct shadow_view *view, uint64_t linear, bool on
     }
 }
 
-static void space_drop_address(struct shadow_space *space, uint64_t linear, bool only_global)
+static void space_drop_address(struct mmu *mmu, struct shadow_space *space, uint64_t linear,
+                               bool only_global)
 {
     log_line(LOG_MMU, "mmu: flush of PCID %x at linear %llx%s", space->pcid,
              (unsigned long long)linear, only_global ? " if global" : "");
     for (unsigned i = 0; i < SHADOW_VIEWS; i++)
         if (space->views[i])
             view_drop_address(space->views[i], linear, only_global);
+    if (mmu->windows)
+        windows_address_dropped(mmu, space, linear, only_global);
 }
 
 void mmu_invlpg(struct mmu *mmu, gva_t gva)
@@ -406,10 +425,11 @@ void mmu_invlpg(struct mmu *mmu, gva_t gva)
     /* Global entries go whatever their PCID (SDM 3A §4.10.4.1). */
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         if (mmu->spaces[i].valid)
-            space_drop_address(&mmu->spaces[i], gva.v, &mmu->spaces[i] != mmu->space);
-    if (fetched_test(mmu->fetched, gva.v >> PAGE_SHIFT) ||
-        fetched_test(mmu->fetched_large, gva.v >> LARGE_SHIFT))
+            space_drop_address(mmu, &mmu->spaces[i], gva.v, &mmu->spaces[i] != mmu->space);
+    if (fetched_has(&mmu->fetched, gva))
         mmu_forget_fetches(mmu);
+    else if (fetched_has(&mmu->space->fetched, gva))
+        space_forget_fetches(mmu, mmu->space);
 }
 
 void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
@@ -424,7 +444,7 @@ void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
         if (!space->valid || (type != ALL && space->pcid != pcid))
             continue;
         if (type == INDIVIDUAL)
-            space_drop_address(space, gva.v, false); /* dropping globals too is allowed */
+            space_drop_address(mmu, space, gva.v, false); /* dropping globals too is allowed */
         else
             space_flush(mmu, space, false);
         space_forget_fetches(mmu, space);
@@ -459,6 +479,8 @@ void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
     log_line(LOG_MMU, "mmu: flush of %llu pages from physical %llx", (unsigned long long)count,
              (unsigned long long)first.v << PAGE_SHIFT);
     slots_of_pages(mmu, first, count, slot_clear);
+    if (mmu->windows)
+        windows_pages_dropped(mmu, first, count);
 }
 
 static void slot_protect(struct shadow_view *view, unsigned slot)
@@ -472,5 +494,7 @@ void mmu_protect_code(struct mmu *mmu, ppn_t ppn)
     if (index == PHYSMEM_NOT_RAM || !seen_test(mmu->seen_written, index))
         return;
     slots_of_pages(mmu, ppn, 1, slot_protect);
+    if (mmu->windows)
+        windows_page_protected(mmu, ppn);
     mmu->seen_written[index / 64] &= ~BIT(index % 64);
 }

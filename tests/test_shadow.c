@@ -155,6 +155,34 @@ Test(shadow, invlpg_takes_the_whole_large_page, .init = setup)
     cr_assert(!is_cached(0x2000));
 }
 
+/* Code is fetched from page 2 (local) and page 3 (global). */
+static void fetch_both(void)
+{
+    for (uint64_t linear = 0x2000; linear <= 0x3000; linear += PAGE_BYTES) {
+        struct translation found;
+        uint32_t error;
+        cr_assert(mmu_translate(&mmu, VIEW_USER, GVA(linear), ACCESS_EXECUTE, &found, &error));
+        cr_assert_eq(found.global, linear == 0x3000);
+        mmu_note_fetch(&mmu, GVA(linear), &found);
+    }
+}
+
+Test(shadow, invlpg_of_a_local_page_spares_what_global_fetches_found, .init = setup)
+{
+    uint64_t local = mmu.fetch_generation, global = mmu.global_generation;
+    fetch_both();
+    mmu_invlpg(&mmu, GVA(0x5000)); /* nothing was fetched there */
+    cr_assert(mmu.fetch_generation == local && mmu.global_generation == global);
+    mmu_invlpg(&mmu, GVA(0x2123));
+    cr_assert(mmu.fetch_generation != local && mmu.global_generation == global);
+    local = mmu.fetch_generation;
+    mmu_invlpg(&mmu, GVA(0x2123)); /* nothing was, since */
+    cr_assert(mmu.fetch_generation == local);
+    fetch_both();
+    mmu_invlpg(&mmu, GVA(0x3123));
+    cr_assert(mmu.fetch_generation != local && mmu.global_generation != global);
+}
+
 Test(shadow, code_pages_take_no_direct_writes, .init = setup)
 {
     cr_assert(access_page(0x7000, ACCESS_WRITE));
