@@ -28,8 +28,7 @@ enum {
 };
 
 struct windows_options {
-    unsigned
-        max_areas; /* host mappings (VMAs) in all, a page or a gap between pages each; at least 3 */
+    unsigned max_areas;  /* host mappings (VMAs) in all, of pages and of gaps between; at least 2 */
     unsigned earn_ticks; /* see windows_tick(); 0: every space is open from the start */
 };
 
@@ -55,17 +54,16 @@ struct windows_space {
 };
 
 struct windows {
-    bool open; /* the present space is */
-    bool refusal_logged;
+    bool open;       /* the present space is */
+    int refusal;     /* errno of the host's first, or 0 */
     int64_t *deltas; /* the caller's */
     struct windows_options options;
     struct windows_count count;
     struct windows_space spaces[SHADOW_SPACES]; /* as mmu->spaces */
     struct window *unused;                      /* a list of reserved windows */
     struct window_page *pages;                  /* a pool; 0 means none */
-    uint32_t page_free, page_fresh,
-        page_limit;   /* list of returned ones; the first never used; the end */
-    uint32_t *of_ram; /* by RAM page index: the first of its pages */
+    uint32_t page_free, page_fresh;             /* a list of returned ones; the first never used */
+    uint32_t *of_ram;                           /* by RAM page index: the first of its pages */
 };
 
 /* Gives the mmu windows; `deltas` has WINDOWS_INDEXES elements, which are kept current from now on
