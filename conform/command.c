@@ -16,7 +16,7 @@ static void print_help(FILE *out)
           "  --fail-fast         stop at the first failure\n"
           "  --shard I/N         run part I of N\n"
           "  --merge             the files are the --json reports of all shards: add them up\n"
-          "  --engine interp     the engine to test\n"
+          "  --engine interp|translate|both   the engines to test; interp unless given\n"
           "  --tap, --json       this format on stdout instead of the table\n"
           "  --junit FILE        write a JUnit report too\n"
           "  --help              this list\n"
@@ -43,13 +43,11 @@ static int parse_cpu(struct suite_options *options, const char *text, struct err
     return 0;
 }
 
-static int parse_engine(const char *text, struct error *error)
+static int parse_engine(struct suite_options *options, const char *text, struct error *error)
 {
-    if (strcmp(text, "interp"))
-        return error_set(error, EINVAL,
-                         "--engine %s: this version has only the interpreter: "
-                         "--engine interp",
-                         text);
+    options->engines = engines_by_name(text);
+    if (!options->engines)
+        return error_set(error, EINVAL, "--engine %s: there are interp, translate and both", text);
     return 0;
 }
 
@@ -103,7 +101,7 @@ static int parse_option(struct suite_options *options, int option, char *const a
         options->merge = true;
         return 0;
     case OPTION_ENGINE:
-        return parse_engine(optarg, error);
+        return parse_engine(options, optarg, error);
     case OPTION_TAP:
         options->tap = true;
         return 0;
@@ -128,7 +126,7 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
     struct suite_options *options = &suite->options;
     int option, result = 0;
 
-    *options = (struct suite_options){.shard = 1, .shards = 1};
+    *options = (struct suite_options){.engines = 1u << ENGINE_INTERP, .shard = 1, .shards = 1};
     optind = 0; /* WHY: starts getopt afresh, for a second call in one process */
     while (!result && (option = getopt_long(argc, argv, ":", option_table, NULL)) >= 0) {
         if (option == OPTION_HELP) {

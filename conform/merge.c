@@ -11,7 +11,7 @@
 /* What the parts say of the run that they are shards of. */
 struct parts {
     bool *seen; /* by shard */
-    unsigned shards, files, damaged;
+    unsigned shards, files, damaged, engines;
     bool strict;
 };
 
@@ -75,24 +75,26 @@ static void tally_add(struct tally *to, const struct tally *from)
 
 static int merge_head(struct part *part, struct parts *parts, struct error *error)
 {
-    char strict[6];
+    char strict[6], engine[10];
     unsigned shard, shards, files, damaged;
 
     if (!next_line(part) || strcmp(part->line, "{\n") || !next_line(part) ||
         sscanf(part->line,
-               " \"engine\": \"interp\", \"strict\": %5[a-z], \"shard\": %u, \"shards\": %u, "
+               " \"engine\": \"%9[a-z]\", \"strict\": %5[a-z], \"shard\": %u, \"shards\": %u, "
                "\"files\": %u, \"damaged\": %u,",
-               strict, &shard, &shards, &files, &damaged) != 5 ||
-        !shard || shard > shards || shards > UINT16_MAX)
+               engine, strict, &shard, &shards, &files, &damaged) != 6 ||
+        !engines_by_name(engine) || !shard || shard > shards || shards > UINT16_MAX)
         return malformed(part, error);
     if (!parts->seen) {
         parts->seen = calloc(shards, sizeof *parts->seen);
         parts->shards = shards;
         parts->strict = !strcmp(strict, "true");
+        parts->engines = engines_by_name(engine);
         if (!parts->seen)
             return error_set(error, ENOMEM, "no memory left for the counts");
     }
-    if (shards != parts->shards || parts->strict != !strcmp(strict, "true"))
+    if (shards != parts->shards || parts->strict != !strcmp(strict, "true") ||
+        parts->engines != engines_by_name(engine))
         return error_set(error, EINVAL, "%s: of another run: give the shards of one only",
                          part->path);
     if (parts->seen[shard - 1])
@@ -150,7 +152,8 @@ static int merge_row(struct part *part, struct suite *suite, struct tally *sum, 
     return 0;
 }
 
-static int merge_difference(struct part *part, struct suite *suite, struct error *error)
+static int merge_difference(struct part *part, struct suite *suite, struct tally *sum,
+                            struct error *error)
 {
     char name[64];
     unsigned long long cases;
@@ -167,15 +170,43 @@ static int merge_difference(struct part *part, struct suite *suite, struct error
     return malformed(part, error);
 }
 
-/* Rows up to the list's end. */
-static int merge_list(struct part *part, struct suite *suite, struct tally *sum,
-                      struct error *error)
+static int merge_engine(struct part *part, struct suite *suite, struct tally *sum,
+                        struct error *error)
 {
+    char name[10];
+    unsigned long long cases, passed, excused, failed;
+
+    if (sscanf(part->line,
+               " {\"engine\": \"%9[a-z]\", \"cases\": %llu, \"passed\": %llu, "
+               "\"excused\": %llu, \"failed\": %llu}",
+               name, &cases, &passed, &excused, &failed) != 5)
+        return malformed(part, error);
+    const struct tally tally = {
+        .cases = cases, .passed = passed, .excused = excused, .failed = failed};
+    for (enum engine engine = 0; engine < ENGINES; engine++)
+        if (!strcmp(engine_name(engine), name) && adds_up(&tally)) {
+            tally_add(&suite->by_engine[engine], &tally);
+            return 0;
+        }
+    return malformed(part, error);
+}
+
+typedef int merge_fn(struct part *part, struct suite *suite, struct tally *sum,
+                     struct error *error);
+
+/* The list of that name, a row a line. */
+static int merge_list(struct part *part, struct suite *suite, const char *name, merge_fn *merge,
+                      struct tally *sum, struct error *error)
+{
+    char head[32];
+
+    snprintf(head, sizeof head, "  \"%s\": [\n", name);
+    if (!next_line(part) || strcmp(part->line, head))
+        return malformed(part, error);
     while (next_line(part)) {
         if (!strncmp(part->line, "  ]", 3))
             return 0;
-        int result =
-            sum ? merge_row(part, suite, sum, error) : merge_difference(part, suite, error);
+        int result = merge(part, suite, sum, error);
         if (result)
             return result;
     }
@@ -194,19 +225,18 @@ static int merge_lines(struct part *part, struct suite *suite, struct parts *par
     if (!next_line(part) ||
         sscanf(part->line,
                " \"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu,", &cases,
-               &passed, &excused, &failed) != 4 ||
-        !next_line(part) || strcmp(part->line, "  \"opcodes\": [\n"))
+               &passed, &excused, &failed) != 4)
         return malformed(part, error);
-    result = merge_list(part, suite, &sum, error);
+    result = merge_list(part, suite, "engines", merge_engine, NULL, error);
+    if (!result)
+        result = merge_list(part, suite, "opcodes", merge_row, &sum, error);
     if (result)
         return result;
     if (sum.cases != cases || sum.passed != passed || sum.excused != excused ||
         sum.failed != failed)
         return error_set(error, EINVAL, "%s: its rows do not add up to its sum", part->path);
     tally_add(&suite->total, &sum);
-    if (!next_line(part) || strcmp(part->line, "  \"differences\": [\n"))
-        return malformed(part, error);
-    result = merge_list(part, suite, NULL, error);
+    result = merge_list(part, suite, "differences", merge_difference, NULL, error);
     if (!result && (!next_line(part) || strcmp(part->line, "}\n")))
         result = malformed(part, error);
     return result;
@@ -236,5 +266,6 @@ int merge_reports(struct suite *suite, char *const paths[], unsigned count, stru
     suite->files = parts.files;
     suite->files_damaged = parts.damaged;
     suite->options.strict = parts.strict;
+    suite->options.engines = parts.engines;
     return result;
 }

@@ -88,14 +88,14 @@ static void print_exception(FILE *to, int vector)
         fprintf(to, " exception %d", vector);
 }
 
-void report_case(FILE *to, const char *path, const struct occurrence *occurrence,
-                 const char *mnemonic)
+void report_case(FILE *to, const char *path, enum engine engine,
+                 const struct occurrence *occurrence, const char *mnemonic)
 {
     const struct test_case *test = occurrence->test;
     const struct outcome *outcome = occurrence->outcome;
 
-    fprintf(to, "%s case %u: %.*s [%s:", path, test->index, (int)test->name_length,
-            test->name ? test->name : "", mnemonic);
+    fprintf(to, "%s case %u in %s: %.*s [%s:", path, test->index, engine_name(engine),
+            (int)test->name_length, test->name ? test->name : "", mnemonic);
     for (uint32_t i = 0; i < test->byte_count; i++)
         fprintf(to, " %02x", test->bytes[i]);
     fputs("]\n", to);
@@ -153,6 +153,16 @@ static void print_differences(const struct suite *suite)
     }
 }
 
+static void print_engines(const struct suite *suite)
+{
+    for (enum engine engine = 0; engine < ENGINES; engine++)
+        if (suite->options.engines >> engine & 1)
+            fprintf(suite->out, "%s: %llu passed, %llu excused, %llu failed\n", engine_name(engine),
+                    number(suite->by_engine[engine].passed),
+                    number(suite->by_engine[engine].excused),
+                    number(suite->by_engine[engine].failed));
+}
+
 void report_table(const struct suite *suite)
 {
     struct row row = {NULL};
@@ -171,6 +181,7 @@ void report_table(const struct suite *suite)
     if (suite->files_damaged)
         fprintf(suite->out, "; %u files damaged or unreadable", suite->files_damaged);
     fputc('\n', suite->out);
+    print_engines(suite);
 }
 
 void report_tap(const struct suite *suite)
@@ -219,12 +230,22 @@ void report_json(const struct suite *suite)
     const char *separator = "";
 
     fprintf(suite->out,
-            "{\n  \"engine\": \"interp\", \"strict\": %s, \"shard\": %u, \"shards\": %u, "
+            "{\n  \"engine\": \"%s\", \"strict\": %s, \"shard\": %u, \"shards\": %u, "
             "\"files\": %u, \"damaged\": %u,\n  ",
-            suite->options.strict ? "true" : "false", suite->options.shard, suite->options.shards,
-            suite->files, suite->files_damaged);
+            engines_name(suite->options.engines), suite->options.strict ? "true" : "false",
+            suite->options.shard, suite->options.shards, suite->files, suite->files_damaged);
     json_counts(suite->out, &suite->total);
-    fputs(",\n  \"opcodes\": [", suite->out);
+    fputs(",\n  \"engines\": [", suite->out);
+    for (enum engine engine = 0; engine < ENGINES; engine++) {
+        if (!(suite->options.engines >> engine & 1))
+            continue;
+        fprintf(suite->out, "%s\n    {\"engine\": \"%s\", ", separator, engine_name(engine));
+        json_counts(suite->out, &suite->by_engine[engine]);
+        fputc('}', suite->out);
+        separator = ",";
+    }
+    fputs("\n  ],\n  \"opcodes\": [", suite->out);
+    separator = "";
     for (; next_row(suite, &row); separator = ",") {
         fprintf(suite->out, "%s\n    {\"cpu\": \"%s\", \"opcode\": \"%s\", \"mnemonic\": \"%s\", ",
                 separator, row.section->processor->name, row.text, row.mnemonic);

@@ -1,4 +1,4 @@
-/* The interpreter under test.
+/* Captured cases in real mode.
  *
  * RAM is cleared between cases by what the shadow MMU filled: without paging and with no more RAM
  * than it has slots, each page that the case touched has an entry that is still there.
@@ -6,20 +6,17 @@
 #include "conform/runner.h"
 #include "conform/instruction.h"
 
-#include "cpu/block.h"
+#include "cpu/decode.h"
 #include "cpu/exec.h"
 #include "cpu/system.h"
 #include "cpu/x87.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-_Static_assert(RUNNER_RAM_BYTES >> PAGE_SHIFT <= SHADOW_ENTRIES, "no two pages share a slot");
+_Static_assert(BARE_RAM_BYTES >> PAGE_SHIFT <= SHADOW_ENTRIES, "no two pages share a slot");
 
 enum {
-    INSTRUCTIONS_MAX = 1000000, /* of one case */
-    WATCH_INTERVAL_MS = 100,
     IVT_LIMIT = 0x3ff,
     TRAP_ADDRESS = 0xffff0, /* FFFF:0000 */
     HLT_OPCODE = 0xf4,
@@ -27,130 +24,11 @@ enum {
 
 struct runner {
     const struct processor *processor;
-    struct frames frames;
-    struct bus bus;
-    struct physmem physmem;
-    struct cpu_model model;
-    struct cpu *cpu;
-    uint32_t first_address, last_address; /* of the present case's memory */
-    pthread_t watch;
-    pthread_mutex_t watch_lock;
-    pthread_cond_t watch_changed;
-    bool watching, stop;
+    struct bare bare;
     uint64_t flushes; /* of the shadow, up to the present case */
 };
 
-/* --- wiring: no devices */
-
-static uint32_t port_read(void *machine, struct cpu *cpu, uint16_t port, unsigned size)
-{
-    return UINT32_MAX;
-}
-
-static void port_write(void *machine, struct cpu *cpu, uint16_t port, unsigned size, uint32_t value)
-{
-}
-
-static uint64_t mmio_read(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size)
-{
-    return UINT64_MAX;
-}
-
-static void mmio_write(void *machine, struct cpu *cpu, gpa_t gpa, unsigned size, uint64_t value)
-{
-}
-
-static int acknowledge(void *machine, struct cpu *cpu)
-{
-    return -1;
-}
-
-static uint64_t tsc(void *machine, struct cpu *cpu)
-{
-    return cpu->instructions;
-}
-
-static void code_written(void *opaque, gpa_t gpa, unsigned length)
-{
-    struct runner *runner = opaque;
-    block_code_written(runner->cpu, gpa, length);
-}
-
-static void page_changed(void *opaque, ppn_t first, uint64_t count)
-{
-    struct runner *runner = opaque;
-    if (runner->cpu)
-        cpu_pages_changed(runner->cpu, first, count);
-}
-
-static void ferr(void *machine, struct cpu *cpu)
-{
-}
-
-static const struct cpu_ops ops = {
-    .port_read = port_read,
-    .port_write = port_write,
-    .mmio_read = mmio_read,
-    .mmio_write = mmio_write,
-    .acknowledge = acknowledge,
-    .tsc = tsc,
-    .ferr = ferr,
-};
-
-/* --- the watch: a case that goes round in circles is kicked out of cpu_run() */
-
-static void *watch(void *opaque)
-{
-    struct runner *runner = opaque;
-
-    pthread_mutex_lock(&runner->watch_lock);
-    while (!runner->stop) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += WATCH_INTERVAL_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&runner->watch_changed, &runner->watch_lock, &until);
-        cpu_kick(runner->cpu);
-    }
-    pthread_mutex_unlock(&runner->watch_lock);
-    return NULL;
-}
-
-static int watch_start(struct runner *runner)
-{
-    pthread_condattr_t attributes;
-
-    pthread_mutex_init(&runner->watch_lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&runner->watch_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    int result = pthread_create(&runner->watch, NULL, watch, runner);
-    runner->watching = !result;
-    return -result;
-}
-
-static void watch_stop(struct runner *runner)
-{
-    if (!runner->watching)
-        return;
-    pthread_mutex_lock(&runner->watch_lock);
-    runner->stop = true;
-    pthread_cond_signal(&runner->watch_changed);
-    pthread_mutex_unlock(&runner->watch_lock);
-    pthread_join(runner->watch, NULL);
-    pthread_mutex_destroy(&runner->watch_lock);
-    pthread_cond_destroy(&runner->watch_changed);
-}
-
 /* --- memory */
-
-static uint8_t *byte_at(struct runner *runner, uint32_t address)
-{
-    uint8_t *page = physmem_page_write(&runner->physmem, gpa_ppn(GPA(address)), NULL);
-    return page + (address & PAGE_OFFSET_MASK);
-}
 
 /* What RAM holds where a case says nothing: INV-1. */
 static uint8_t background(uint32_t address)
@@ -163,13 +41,14 @@ static uint8_t background(uint32_t address)
 static void background_set(struct runner *runner)
 {
     for (uint32_t address = 0; address <= IVT_LIMIT; address++)
-        *byte_at(runner, address) = background(address);
-    *byte_at(runner, TRAP_ADDRESS) = HLT_OPCODE;
+        *bare_byte(&runner->bare, address) = background(address);
+    *bare_byte(&runner->bare, TRAP_ADDRESS) = HLT_OPCODE;
 }
 
 /* --- life */
 
-struct runner *runner_new(const struct processor *processor, struct error *error)
+struct runner *runner_new(const struct processor *processor, enum engine engine,
+                          struct error *error)
 {
     struct runner *runner = calloc(1, sizeof *runner);
 
@@ -178,47 +57,23 @@ struct runner *runner_new(const struct processor *processor, struct error *error
         return NULL;
     }
     runner->processor = processor;
-    bus_init(&runner->bus, "memory", UINT64_MAX);
-    if (frames_init(&runner->frames, RUNNER_RAM_BYTES, error)) {
-        bus_free(&runner->bus);
+    if (bare_init(&runner->bare, processor->model, engine, error)) {
         free(runner);
         return NULL;
     }
-    if (physmem_init(&runner->physmem, &runner->frames, &runner->bus, RUNNER_RAM_BYTES, error)) {
-        frames_free(&runner->frames);
-        bus_free(&runner->bus);
-        free(runner);
-        return NULL;
-    }
-    memset(runner->physmem.low, PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM, sizeof runner->physmem.low);
-    runner->physmem.ops = (struct physmem_ops){
-        .code_written = code_written, .page_changed = page_changed, .opaque = runner};
-    if (!cpu_model_parse(processor->model, &runner->model, error)) {
-        runner->cpu = cpu_new(0, &runner->model, &runner->physmem, &ops, runner);
-        if (!runner->cpu || (processor->halts && watch_start(runner))) {
-            error_set(error, ENOMEM, "no memory left for a processor");
-            runner_free(runner);
-            return NULL;
-        }
-    }
-    if (!runner->cpu) {
+    if (processor->halts && bare_watch(&runner->bare)) {
+        error_set(error, ENOMEM, "no memory left for a processor");
         runner_free(runner);
         return NULL;
     }
     background_set(runner);
-    mmu_set_a20(&runner->cpu->mmu, !processor->wraps);
+    mmu_set_a20(&runner->bare.cpu->mmu, !processor->wraps);
     return runner;
 }
 
 void runner_free(struct runner *runner)
 {
-    watch_stop(runner);
-    if (runner->cpu)
-        cpu_free(runner->cpu);
-    runner->cpu = NULL;
-    physmem_free(&runner->physmem);
-    frames_free(&runner->frames);
-    bus_free(&runner->bus);
+    bare_free(&runner->bare);
     free(runner);
 }
 
@@ -226,8 +81,8 @@ void runner_free(struct runner *runner)
 
 static void byte_set(struct runner *runner, struct vector_byte byte)
 {
-    *byte_at(runner, byte.address) = byte.value;
-    physmem_note_write(&runner->physmem, GPA(byte.address), 1);
+    *bare_byte(&runner->bare, byte.address) = byte.value;
+    bare_note(&runner->bare, byte.address, 1);
 }
 
 static void memory_set(struct runner *runner, const struct vector_memory *memory)
@@ -240,11 +95,11 @@ static int memory_check(const struct vector_memory *memory, const struct test_ca
                         struct error *error)
 {
     for (uint32_t i = 0; i < memory->count; i++)
-        if (vector_byte(memory, i).address >= RUNNER_RAM_BYTES)
+        if (vector_byte(memory, i).address >= BARE_RAM_BYTES)
             return error_set(error, EINVAL,
                              "case %u: memory at %x is beyond the %u MiB that a "
                              "case has",
-                             test->index, vector_byte(memory, i).address, RUNNER_RAM_BYTES >> 20);
+                             test->index, vector_byte(memory, i).address, BARE_RAM_BYTES >> 20);
     return 0;
 }
 
@@ -275,7 +130,7 @@ static uint8_t byte_mask(const struct test_case *test, const struct outcome *out
 static void byte_clear(struct runner *runner, uint32_t address, uint8_t *at)
 {
     *at = background(address);
-    physmem_note_write(&runner->physmem, GPA(address), 1);
+    bare_note(&runner->bare, address, 1);
 }
 
 static bool is_named(const struct vector_memory *memory, uint32_t address)
@@ -295,14 +150,14 @@ static void named_memory_compare(struct runner *runner, const struct test_case *
 
     for (uint32_t i = 0; i < final->count; i++) {
         struct vector_byte byte = vector_byte(final, i);
-        uint8_t *at = byte_at(runner, byte.address);
+        uint8_t *at = bare_byte(&runner->bare, byte.address);
         if ((*at ^ byte.value) & byte_mask(test, outcome, byte.address))
             wrong_byte(outcome, byte.address, byte.value, *at);
         byte_clear(runner, byte.address, at);
     }
     for (uint32_t i = 0; i < initial->count; i++) {
         struct vector_byte byte = vector_byte(initial, i);
-        uint8_t *at = byte_at(runner, byte.address);
+        uint8_t *at = bare_byte(&runner->bare, byte.address);
         if (*at != byte.value && !is_named(final, byte.address))
             wrong_byte(outcome, byte.address, byte.value, *at);
         byte_clear(runner, byte.address, at);
@@ -324,10 +179,9 @@ static bool page_is_zero(const uint8_t *page)
 /* Whatever differs from the background now was written by mistake. */
 static void page_compare(struct runner *runner, uint64_t first, struct outcome *outcome)
 {
-    if (first >= RUNNER_RAM_BYTES ||
-        physmem_mpn(&runner->physmem, gpa_ppn(GPA(first))).v == FRAMES_ZERO.v)
+    if (first >= BARE_RAM_BYTES || !bare_page_is_used(&runner->bare, (uint32_t)first))
         return;
-    uint8_t *page = byte_at(runner, (uint32_t)first);
+    uint8_t *page = bare_byte(&runner->bare, (uint32_t)first);
     if (likely(page_is_zero(page)))
         return;
     for (unsigned i = 0; i < PAGE_BYTES; i++) {
@@ -343,7 +197,7 @@ static void page_compare(struct runner *runner, uint64_t first, struct outcome *
  * flushed, dropped an entry, or watched pages, which have none. */
 static bool has_lost_track(const struct runner *runner, const struct shadow_view *view)
 {
-    const struct cpu *cpu = runner->cpu;
+    const struct cpu *cpu = runner->bare.cpu;
 
     if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG) || cpu->mmu.count.flushes != runner->flushes ||
         cpu->dr[7] & DR7_ENABLES || view->global_count)
@@ -356,11 +210,11 @@ static bool has_lost_track(const struct runner *runner, const struct shadow_view
 
 static void other_memory_compare(struct runner *runner, struct outcome *outcome)
 {
-    struct mmu *mmu = &runner->cpu->mmu;
-    struct shadow_view *view = mmu_view(mmu, cpu_view_id(runner->cpu));
+    struct mmu *mmu = &runner->bare.cpu->mmu;
+    struct shadow_view *view = mmu_view(mmu, cpu_view_id(runner->bare.cpu));
 
     if (unlikely(has_lost_track(runner, view)))
-        for (uint64_t page = 0; page < RUNNER_RAM_BYTES; page += PAGE_BYTES)
+        for (uint64_t page = 0; page < BARE_RAM_BYTES; page += PAGE_BYTES)
             page_compare(runner, page, outcome);
     else
         for (unsigned i = 0; i < view->local_count; i++)
@@ -380,7 +234,7 @@ static const uint8_t segments[][2] = {
 
 static void registers_set(struct runner *runner, const struct vector_registers *registers)
 {
-    struct cpu *cpu = runner->cpu;
+    struct cpu *cpu = runner->bare.cpu;
 
     if (cpu->mmu.registers.cr0 & (CR0_PE | CR0_PG) || cpu->mmu.registers.cr4)
         cpu_reset(cpu, false);
@@ -408,7 +262,7 @@ static void registers_set(struct runner *runner, const struct vector_registers *
 
 static void registers_get(struct runner *runner, struct vector_registers *registers)
 {
-    const struct cpu *cpu = runner->cpu;
+    const struct cpu *cpu = runner->bare.cpu;
 
     for (unsigned i = 0; i < ARRAY_LENGTH(general); i++)
         registers->value[general[i][0]] = (uint32_t)cpu->regs[general[i][1]];
@@ -441,50 +295,23 @@ static void registers_compare(struct runner *runner, const struct test_case *tes
 
 /* --- one case */
 
-/* One instruction; a repeated one is left by each step after one element.  False: no end. */
-static bool run_instruction(struct runner *runner, const struct test_case *test)
+static bool run(struct runner *runner, const struct test_case *test)
 {
-    struct cpu *cpu = runner->cpu;
-    struct instruction instruction;
-    uint64_t start = cpu->rip;
-    uint16_t cs = cpu->segs[CS].selector;
+    struct bare *bare = &runner->bare;
+    uint8_t bytes[INSN_LENGTH_MAX] = {0};
+    struct insn insn;
 
-    instruction_read(&instruction, test, runner->processor);
-    for (unsigned left = UINT16_MAX + 2; left; left--) {
-        if (cpu_step(cpu) == CPU_EXIT_SHUTDOWN)
-            return false;
-        if (!instruction.repeated || cpu->rip != start || cpu->segs[CS].selector != cs)
-            return true;
-    }
-    return false;
-}
-
-static bool run_until_halt(struct runner *runner)
-{
-    struct cpu *cpu = runner->cpu;
-    uint64_t begin = cpu->instructions;
-
-    for (;;) {
-        enum cpu_exit reason = cpu_run(cpu);
-        if (reason == CPU_EXIT_HALTED)
-            return true;
-        if (reason == CPU_EXIT_SHUTDOWN || cpu->instructions - begin > INSTRUCTIONS_MAX)
-            return false;
-    }
-}
-
-static int first_exception(const struct cpu *cpu)
-{
-    for (unsigned i = 0; i < ARRAY_LENGTH(cpu->count.exceptions); i++)
-        if (cpu->count.exceptions[i])
-            return (int)i;
-    return -1;
+    if (runner->processor->halts)
+        return bare_run_until_halt(bare);
+    memcpy(bytes, test->bytes, test->byte_count < sizeof bytes ? test->byte_count : sizeof bytes);
+    decode(bytes, sizeof bytes, CODE_16, &bare->model.features, &insn);
+    return bare_run_instruction(bare, &insn);
 }
 
 int runner_run(struct runner *runner, const struct test_case *test, struct outcome *outcome,
                struct error *error)
 {
-    struct cpu *cpu = runner->cpu;
+    struct cpu *cpu = runner->bare.cpu;
 
     if (memory_check(&test->initial.memory, test, error) ||
         memory_check(&test->final.memory, test, error))
@@ -497,11 +324,10 @@ int runner_run(struct runner *runner, const struct test_case *test, struct outco
     memory_set(runner, &test->initial.memory);
     registers_set(runner, &test->initial.registers);
     runner->flushes = cpu->mmu.count.flushes;
-    memset(cpu->count.exceptions, 0, sizeof cpu->count.exceptions);
+    bare_forget_exceptions(&runner->bare);
     outcome->wrong_registers = outcome->wrong_flags = outcome->wrong_bytes = 0;
-    outcome->never_ended =
-        runner->processor->halts ? !run_until_halt(runner) : !run_instruction(runner, test);
-    outcome->exception = first_exception(cpu);
+    outcome->never_ended = !run(runner, test);
+    outcome->exception = bare_exception(&runner->bare);
     registers_compare(runner, test, outcome);
     named_memory_compare(runner, test, outcome);
     other_memory_compare(runner, outcome);

@@ -1,4 +1,4 @@
-/* Runs vectors on one interpreter in real mode over bare RAM.
+/* Runs captured cases in real mode, in one engine.
  *
  * INV-1: between two cases RAM holds its background: what a case wrote where it should not is
  * found, and no case sees another's.  The background is zero, but for interrupt vectors that lead
@@ -8,10 +8,11 @@
 #define CONFORM_RUNNER_H
 
 #include "base/error.h"
+#include "conform/bare.h"
 #include "conform/processor.h"
 #include "conform/vector.h"
 
-enum { RUNNER_RAM_BYTES = 16 << 20, OUTCOME_BYTES_MAX = 16 };
+enum { OUTCOME_BYTES_MAX = 16 };
 
 struct outcome_byte {
     uint32_t address;
@@ -32,7 +33,8 @@ struct outcome {
 struct runner;
 
 /* NULL, and the line, when the host has not got the memory. */
-struct runner *runner_new(const struct processor *processor, struct error *error);
+struct runner *runner_new(const struct processor *processor, enum engine engine,
+                          struct error *error);
 void runner_free(struct runner *runner);
 /* -EINVAL, and the line, for a case that this runner cannot stage: protected mode, memory beyond
  * its RAM. */

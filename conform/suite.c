@@ -6,6 +6,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* From good to bad. */
+enum verdict { VERDICT_PASSED, VERDICT_EXCUSED, VERDICT_FAILED };
+
+static const char *const engine_sets[1 << ENGINES] = {"", "interp", "translate", "both"};
+
+const char *engines_name(unsigned engines)
+{
+    return engine_sets[engines];
+}
+
+unsigned engines_by_name(const char *name)
+{
+    for (unsigned engines = 1; engines < ARRAY_LENGTH(engine_sets); engines++)
+        if (!strcmp(engine_sets[engines], name))
+            return engines;
+    return 0;
+}
+
 static void complain(struct suite *suite, const char *text)
 {
     report_progress_end(suite);
@@ -30,53 +48,128 @@ struct section *suite_section(struct suite *suite, const struct processor *proce
     return section;
 }
 
-/* The section, with a processor to run on. */
+static bool runs_in(const struct suite *suite, enum engine engine)
+{
+    return suite->options.engines >> engine & 1;
+}
+
+/* The section, with processors to run on. */
 static struct section *section_to_run(struct suite *suite, const struct processor *processor,
                                       struct error *error)
 {
     struct section *section = suite_section(suite, processor, error);
 
-    if (section && !section->runner)
-        section->runner = runner_new(processor, error);
-    return section && section->runner ? section : NULL;
+    for (enum engine engine = 0; section && engine < ENGINES; engine++) {
+        if (!runs_in(suite, engine) || section->runners[engine])
+            continue;
+        section->runners[engine] = runner_new(processor, engine, error);
+        if (!section->runners[engine])
+            return NULL;
+    }
+    return section;
 }
 
-static void count_excused(struct suite *suite, uint64_t rows)
-{
-    for (unsigned n = 0; n < difference_count; n++)
-        suite->by_difference[n] += rows >> n & 1;
-}
+/* --- one case */
 
 static void note_failure(struct suite *suite, struct tally *tally, const char *path,
                          const struct test_case *test)
 {
     suite->stop |= suite->options.fail_fast;
-    if (tally->failed++)
+    if (tally->failed > 1)
         return;
     tally->first_number = suite->seen;
     snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", path, test->index,
              (int)test->name_length, test->name ? test->name : "");
 }
 
-static void count_failed(struct suite *suite, struct section *section, const char *path,
-                         const struct occurrence *occurrence)
+static void report_failure(struct suite *suite, struct section *section, const char *path,
+                           enum engine engine, const struct occurrence *occurrence)
 {
-    note_failure(suite, &section->tallies[occurrence->instruction.key], path, occurrence->test);
-    if (!suite->total.failed++) {
-        report_progress_end(suite);
-        report_case(suite->options.tap || suite->options.json ? suite->err : suite->out, path,
-                    occurrence,
-                    instruction_mnemonic(occurrence->instruction.key, &section->model.features));
+    if (suite->total.failed)
+        return;
+    report_progress_end(suite);
+    report_case(suite->options.tap || suite->options.json ? suite->err : suite->out, path, engine,
+                occurrence,
+                instruction_mnemonic(occurrence->instruction.key, &section->model.features));
+}
+
+static void count(struct tally *tally, enum verdict verdict)
+{
+    tally->cases++;
+    tally->passed += verdict == VERDICT_PASSED;
+    tally->excused += verdict == VERDICT_EXCUSED;
+    tally->failed += verdict == VERDICT_FAILED;
+}
+
+/* Both have ended otherwise than the captured processor: but for flags they must agree. */
+static bool engines_agree(const struct outcome outcomes[ENGINES])
+{
+    const struct vector_registers *a = &outcomes[ENGINE_INTERP].got,
+                                  *b = &outcomes[ENGINE_TRANSLATE].got;
+
+    for (unsigned n = VR_EAX; n < VR_EFLAGS; n++)
+        if (a->value[n] != b->value[n])
+            return false;
+    return outcomes[ENGINE_INTERP].exception == outcomes[ENGINE_TRANSLATE].exception &&
+           outcomes[ENGINE_INTERP].never_ended == outcomes[ENGINE_TRANSLATE].never_ended;
+}
+
+/* In one engine; *rows gets the named differences that excuse it. */
+static int run_in_engine(struct suite *suite, struct section *section, enum engine engine,
+                         struct occurrence *occurrence, struct outcome *outcome,
+                         enum verdict *verdict, uint64_t *rows, struct error *error)
+{
+    int result = runner_run(section->runners[engine], occurrence->test, outcome, error);
+
+    if (result)
+        return result;
+    occurrence->outcome = outcome;
+    uint64_t excuses = outcome_passed(outcome) ? 0 : differences_explain(occurrence);
+    *rows |= excuses;
+    *verdict = outcome_passed(outcome)             ? VERDICT_PASSED
+               : excuses && !suite->options.strict ? VERDICT_EXCUSED
+                                                   : VERDICT_FAILED;
+    return 0;
+}
+
+/* What becomes of the case in all engines: the worst. */
+static int run_engines(struct suite *suite, struct section *section, const char *path,
+                       struct occurrence *occurrence, enum verdict *worst, struct error *error)
+{
+    struct outcome outcomes[ENGINES];
+    enum verdict verdicts[ENGINES] = {0};
+    uint64_t rows = 0;
+
+    *worst = VERDICT_PASSED;
+    for (enum engine engine = 0; engine < ENGINES; engine++) {
+        if (!runs_in(suite, engine))
+            continue;
+        int result = run_in_engine(suite, section, engine, occurrence, &outcomes[engine],
+                                   &verdicts[engine], &rows, error);
+        if (result)
+            return result;
+        bool strays = engine == ENGINE_TRANSLATE && runs_in(suite, ENGINE_INTERP) &&
+                      verdicts[ENGINE_INTERP] == VERDICT_EXCUSED &&
+                      verdicts[ENGINE_TRANSLATE] == VERDICT_EXCUSED && !engines_agree(outcomes);
+        if (strays)
+            verdicts[engine] = VERDICT_FAILED;
+        count(&suite->by_engine[engine], verdicts[engine]);
+        if (verdicts[engine] == VERDICT_FAILED && *worst != VERDICT_FAILED)
+            report_failure(suite, section, path, engine, occurrence);
+        if (verdicts[engine] > *worst)
+            *worst = verdicts[engine];
     }
+    for (unsigned n = 0; n < difference_count; n++)
+        suite->by_difference[n] += rows >> n & 1;
+    return 0;
 }
 
 /* One case: counted whatever becomes of it. */
 static void run_case(struct suite *suite, struct section *section, const char *path,
                      const struct test_case *test)
 {
-    struct outcome outcome;
-    struct occurrence occurrence = {
-        .processor = section->processor, .test = test, .outcome = &outcome};
+    struct occurrence occurrence = {.processor = section->processor, .test = test};
+    enum verdict verdict;
     struct error error;
 
     instruction_read(&occurrence.instruction, test, section->processor);
@@ -86,32 +179,19 @@ static void run_case(struct suite *suite, struct section *section, const char *p
     if (suite->seen++ % suite->options.shards != suite->options.shard - 1)
         return;
     struct tally *tally = &section->tallies[occurrence.instruction.key];
-    if (runner_run(section->runner, test, &outcome, &error)) {
+    if (run_engines(suite, section, path, &occurrence, &verdict, &error)) {
         struct error line;
         error_set(&line, EINVAL, "%s: %s", path, error.text);
         complain(suite, line.text);
-        tally->cases++;
-        suite->total.cases++;
+        verdict = VERDICT_FAILED;
+    }
+    count(tally, verdict);
+    count(&suite->total, verdict);
+    if (verdict == VERDICT_FAILED)
         note_failure(suite, tally, path, test);
-        suite->total.failed++;
-        return;
-    }
-    tally->cases++;
-    suite->total.cases++;
-    if (outcome_passed(&outcome)) {
-        tally->passed++;
-        suite->total.passed++;
-        return;
-    }
-    uint64_t rows = differences_explain(&occurrence);
-    count_excused(suite, rows);
-    if (rows && !suite->options.strict) {
-        tally->excused++;
-        suite->total.excused++;
-        return;
-    }
-    count_failed(suite, section, path, &occurrence);
 }
+
+/* --- files */
 
 static const struct processor *processor_of(const struct suite *suite, const struct moo *moo,
                                             struct error *error)
@@ -165,8 +245,9 @@ void suite_file(struct suite *suite, const char *path, unsigned number, unsigned
 void suite_free(struct suite *suite)
 {
     for (unsigned i = 0; i < PROCESSORS; i++) {
-        if (suite->sections[i].runner)
-            runner_free(suite->sections[i].runner);
+        for (enum engine engine = 0; engine < ENGINES; engine++)
+            if (suite->sections[i].runners[engine])
+                runner_free(suite->sections[i].runners[engine]);
         free(suite->sections[i].tallies);
     }
 }

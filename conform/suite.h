@@ -10,6 +10,7 @@ enum { SUITE_FIRST_TEXT = 160 };
 
 struct suite_options {
     const struct processor *processor; /* --cpu; NULL: as each file says */
+    unsigned engines;                  /* bit n: enum engine n */
     const char *only;
     unsigned shard, shards; /* 1 of 1: all */
     bool strict, fail_fast;
@@ -28,8 +29,8 @@ struct tally {
 struct section {
     const struct processor *processor;
     struct cpu_model model;
-    struct runner *runner; /* made when first needed */
-    struct tally *tallies; /* by key */
+    struct runner *runners[ENGINES]; /* made when first needed */
+    struct tally *tallies;           /* by key */
 };
 
 struct suite {
@@ -38,7 +39,8 @@ struct suite {
     struct section sections[PROCESSORS];
     uint64_t seen; /* cases that --only lets through: what shards are dealt from */
     uint64_t by_difference[DIFFERENCES_MAX];
-    struct tally total;
+    struct tally total;              /* a case counts once, as the worst of its engines */
+    struct tally by_engine[ENGINES]; /* only the counts */
     unsigned files, files_damaged;
     bool stop; /* --fail-fast */
     double last_progress;
@@ -47,6 +49,9 @@ struct suite {
 /* Runs one file; complaints go to suite->err. */
 void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count);
 void suite_free(struct suite *suite);
+/* "interp", "translate", "both" of a set of engines, and back; 0: no such name. */
+const char *engines_name(unsigned engines);
+unsigned engines_by_name(const char *name);
 /* The processor's section, begun if need be; NULL, and the line, when out of memory. */
 struct section *suite_section(struct suite *suite, const struct processor *processor,
                               struct error *error);
@@ -61,8 +66,8 @@ int merge_reports(struct suite *suite, char *const paths[], unsigned count, stru
 void report_progress(struct suite *suite, unsigned file, unsigned files, double part);
 void report_progress_end(struct suite *suite);
 /* Instruction, initial state, expected, got. */
-void report_case(FILE *to, const char *path, const struct occurrence *occurrence,
-                 const char *mnemonic);
+void report_case(FILE *to, const char *path, enum engine engine,
+                 const struct occurrence *occurrence, const char *mnemonic);
 void report_table(const struct suite *suite);
 void report_tap(const struct suite *suite);
 void report_json(const struct suite *suite);

@@ -1,12 +1,8 @@
 /* `ring3 conform`: crafted MOO files, whole and damaged, and what the command makes of them. */
-#include "conform/conform.h"
+#include "tests/conform_rig.h"
+
 #include "conform/moo.h"
 
-#include <criterion/criterion.h>
-
-#include <ftw.h>
-#include <stdlib.h>
-#include <unistd.h>
 #include <zlib.h>
 
 /* --- crafting files */
@@ -144,88 +140,6 @@ static void put_add(struct craft *craft, uint16_t result)
     case_close(craft);
 }
 
-/* --- running */
-
-struct run {
-    int status;
-    char *out, *err;
-    unsigned complaints;
-};
-
-static char folder[] = "/tmp/test_conform.XXXXXX";
-static bool folder_made;
-
-static const char *path_of(const char *name)
-{
-    static char path[64];
-    if (!folder_made)
-        cr_assert_not_null(mkdtemp(folder));
-    folder_made = true;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    return remove(path);
-}
-
-static void remove_folder(void)
-{
-    if (folder_made)
-        nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-TestSuite(conform, .fini = remove_folder);
-
-static void save(const char *name, const void *bytes, size_t size)
-{
-    FILE *file = fopen(path_of(name), "wb");
-    cr_assert_not_null(file);
-    cr_assert_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-}
-
-/* `arguments`: apart by spaces; %s-free: @ stands for the folder. */
-static struct run run(const char *arguments)
-{
-    char text[512] = "", *argv[16] = {"conform"}, *rest = text;
-    int argc = 1;
-    size_t out_size, err_size;
-    struct run result = {0};
-
-    path_of("");
-    for (const char *at = arguments; *at; at++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%.*s",
-                 *at == '@' ? (int)sizeof folder : 1, *at == '@' ? folder : at);
-    for (char *word; (word = strtok_r(rest, " ", &rest));)
-        argv[argc++] = word;
-    FILE *out = open_memstream(&result.out, &out_size);
-    FILE *err = open_memstream(&result.err, &err_size);
-    result.status = conform_main(argc, argv, out, err);
-    fclose(out);
-    fclose(err);
-    for (const char *at = result.err; (at = strchr(at, '\n')); at++)
-        result.complaints++;
-    return result;
-}
-
-static void done(struct run *run)
-{
-    free(run->out);
-    free(run->err);
-}
-
-static void expect(const char *arguments, int status, const char *in_out, unsigned complaints)
-{
-    struct run result = run(arguments);
-    cr_expect_eq(result.status, status, "%s: status %d: %s", arguments, result.status, result.err);
-    cr_expect_not_null(strstr(result.out, in_out), "%s: no '%s' in:\n%s", arguments, in_out,
-                       result.out);
-    cr_expect_eq(result.complaints, complaints, "%s: %s", arguments, result.err);
-    done(&result);
-}
-
 static void expect_craft(const struct craft *craft, const char *options, int status,
                          const char *in_out, unsigned complaints)
 {
@@ -234,6 +148,34 @@ static void expect_craft(const struct craft *craft, const char *options, int sta
     snprintf(arguments, sizeof arguments, "%s @/a.MOO", options);
     expect(arguments, status, in_out, complaints);
 }
+
+/* DIV BL with BL = 0 goes through vector 0 to 0:2000h. */
+static void put_divide(struct craft *craft, uint8_t pushed_flags, uint8_t pushed_ip)
+{
+    static const uint8_t divide[] = {0xf6, 0xf3};
+    static const struct byte handler[] = {{0, 0}, {1, 0x20}, {2, 0}, {3, 0}, {0x2000, 0xf4}};
+    const struct byte frame[] = {{STACK - 6, pushed_ip},
+                                 {STACK - 5, CODE >> 8},
+                                 {STACK - 4, 0},
+                                 {STACK - 3, 0},
+                                 {STACK - 2, pushed_flags}};
+
+    case_open(craft, "div bl", divide, 2, handler, 5);
+    chunk_open(craft, "REGS");
+    put_16(craft, M_SP | M_IP);
+    put_16(craft, STACK - 6);
+    put_16(craft, 0x2001);
+    chunk_close(craft);
+    put_memory(craft, frame, 5);
+    chunk_close(craft); /* FINA */
+    chunk_open(craft, "EXCP");
+    put(craft, "", 1);
+    put_32(craft, STACK - 2);
+    chunk_close(craft);
+    chunk_close(craft);
+}
+
+TestSuite(conform, .fini = remove_folder);
 
 /* --- whole files */
 
@@ -257,7 +199,7 @@ Test(conform, fails)
     put_add(&craft, AX + 3);
     expect_craft(&craft, "", 1, "3 cases in 1 files: 1 passed, 0 excused by named differences, 2",
                  0);
-    expect_craft(&craft, "", 1, "case 7: add al,1 [add: 04 01 f4]", 0);
+    expect_craft(&craft, "", 1, "case 7 in interp: add al,1 [add: 04 01 f4]", 0);
     expect_craft(&craft, "", 1, "expected eax=1236\n  got      eax=1235\n", 0);
     expect_craft(&craft, "--fail-fast", 1, "2 cases in 1 files", 0);
     expect_craft(&craft, "--only F6.*", 1, "0 cases in 1 files", 1);
@@ -361,6 +303,27 @@ Test(conform, never_ends)
     expect_craft(&craft, "", 1, "it does not end", 0);
 }
 
+/* Both engines come to the same, and a case counts once. */
+Test(conform, engines)
+{
+    struct craft craft;
+    put_head(&craft, "C286", 3);
+    put_add(&craft, AX + 1);
+    put_divide(&craft, 0x97, CODE & 0xff);
+    put_add(&craft, AX + 2);
+    expect_craft(&craft, "--engine translate", 1, "\ntranslate: 1 passed, 1 excused, 1 failed\n",
+                 0);
+    expect_craft(&craft, "--engine translate", 1, " in translate: add al,1", 0);
+    expect_craft(&craft, "--engine both", 1, "3 cases in 1 files: 1 passed, 1 excused", 0);
+    expect_craft(&craft, "--engine both", 1,
+                 "\ninterp: 1 passed, 1 excused, 1 failed\n"
+                 "translate: 1 passed, 1 excused, 1 failed\n",
+                 0);
+    expect_craft(&craft, "--engine interp", 1, "interp: 1 passed, 1 excused, 1 failed\n", 0);
+    expect_craft(&craft, "--engine interp --engine both --only 04 --json", 1,
+                 "{\"engine\": \"translate\", \"cases\": 2, \"passed\": 1", 5);
+}
+
 /* The 8086's cases end after their instruction, repeated or not. */
 Test(conform, single_instructions)
 {
@@ -444,32 +407,6 @@ Test(conform, masks)
     put_ax_flags(&craft, AX + 1, CODE + 3, 2);
     case_close(&craft);
     expect_craft(&craft, "", 1, "1 passed, 0 excused by named differences, 1 failed", 0);
-}
-
-/* DIV BL with BL = 0 goes through vector 0 to 0:2000h. */
-static void put_divide(struct craft *craft, uint8_t pushed_flags, uint8_t pushed_ip)
-{
-    static const uint8_t divide[] = {0xf6, 0xf3};
-    static const struct byte handler[] = {{0, 0}, {1, 0x20}, {2, 0}, {3, 0}, {0x2000, 0xf4}};
-    const struct byte frame[] = {{STACK - 6, pushed_ip},
-                                 {STACK - 5, CODE >> 8},
-                                 {STACK - 4, 0},
-                                 {STACK - 3, 0},
-                                 {STACK - 2, pushed_flags}};
-
-    case_open(craft, "div bl", divide, 2, handler, 5);
-    chunk_open(craft, "REGS");
-    put_16(craft, M_SP | M_IP);
-    put_16(craft, STACK - 6);
-    put_16(craft, 0x2001);
-    chunk_close(craft);
-    put_memory(craft, frame, 5);
-    chunk_close(craft); /* FINA */
-    chunk_open(craft, "EXCP");
-    put(craft, "", 1);
-    put_32(craft, STACK - 2);
-    chunk_close(craft);
-    chunk_close(craft);
 }
 
 Test(conform, exceptions)
@@ -590,11 +527,11 @@ Test(conform, merge)
         put_add(&craft, (uint16_t)(AX + 1 + (i == 4 || i == 9)));
     put_divide(&craft, 0x97, CODE & 0xff);
     save("a.MOO", craft.bytes, craft.size);
-    char *whole = output_of("--json @/a.MOO");
+    char *whole = output_of("--engine both --json @/a.MOO");
     for (unsigned shard = 3; shard; shard--) {
         char name[16];
         snprintf(name, sizeof name, "%u.json", shard);
-        snprintf(arguments, sizeof arguments, "--json --shard %u/3 @/a.MOO", shard);
+        snprintf(arguments, sizeof arguments, "--engine both --json --shard %u/3 @/a.MOO", shard);
         char *part = output_of(arguments);
         save(name, part, strlen(part));
         for (size_t cut = 0; shard == 2 && cut + 1 < strlen(part); cut++) {
@@ -610,6 +547,10 @@ Test(conform, merge)
     free(whole);
     expect(all, 1, "\"cases\": 11, \"passed\": 8, \"excused\": 1, \"failed\": 2", 0);
     expect("--merge @/1.json @/2.json", 1, "", 1);
+    char *other = output_of("--json --shard 3/3 @/a.MOO");
+    save("other.json", other, strlen(other));
+    free(other);
+    expect("--merge @/1.json @/2.json @/other.json", 1, "", 1);
     expect("--merge @/1.json @/2.json @/2.json @/3.json", 1, "", 1);
     expect("--merge @/a.MOO", 1, "", 1);
     expect("--merge @/none.json", 1, "", 1);
@@ -764,7 +705,7 @@ Test(conform, complaints)
         "--shard 1 @/a.MOO",
         "--cpu 486 @/a.MOO",
         "--cpu",
-        "--engine translate @/a.MOO",
+        "--engine native @/a.MOO",
         "--what @/a.MOO",
         "--tap --json @/a.MOO",
         "--junit @/none/x.xml @/a.MOO",
