@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #define WINDOW_BYTES   BIT(32)
-#define GUARD_BYTES    BIT(31)
+#define GUARD_BYTES    (BIT(31) + BIT(16)) /* the distance of an address, and the widest access */
 #define RESERVED_BYTES (WINDOW_BYTES + 2 * GUARD_BYTES)
 #define WINDOW_PAGES   (WINDOW_BYTES >> PAGE_SHIFT)
 
@@ -42,12 +42,12 @@ struct window {
     struct window *next_unused;
 };
 
-/* WHY a closed delta faults, for h = linear + delta + distance, where distance is less than 2 GiB
- * either way: let t be bits 48..63 of linear, i its index.  For i < 0x7ffe, h - (t << 48) lies
- * above 2^47 and below 2^48 - 2^31; for the others, i being subtracted, above 2^47 and below 2^47 +
- * 2^34.  So bit 47 of h is set: h is not canonical, or the kernel's half, and below its vsyscall
- * page. In an open window h - (t << 48) is in the reservation, so bit 47 is clear: another t than 0
- * is not canonical. */
+/* WHY a closed delta faults, for h = linear + delta + distance, where distance is up to 2 GiB
+ * either way: let t be bits 48..63 of linear, i its index.  For i < 0x7ffe, h - (t << 48) lies from
+ * 2^47 + 2^31 to 2^48 - 2^31; for the others, i being subtracted, from 2^47 + 2^31 to 2^47 + 2^34.
+ * So bit 47 of h is set and t is as it was: h is not canonical, or in the kernel's half and more
+ * than 1 GiB below its vsyscall page.  In an open window h - (t << 48) is in the reservation, so
+ * bit 47 is clear: with another t than 0 it is not canonical. */
 static void delta_close(struct windows *windows, unsigned index)
 {
     windows->deltas[index] = windows_closed_delta(index);

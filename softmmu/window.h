@@ -1,20 +1,21 @@
 /* The window tier of the shadow MMU: what the user view grants, held in the host's own page tables.
  *
  * The guest's linear space is cut into windows of 4 GiB; bits 32..47 of an address are its index.
- * An open window is a host reservation of 4 GiB with a guard of 2 GiB on either side, and a page in
- * it is a mapping of the machine frame itself, read-only or read-write.  For an access of the
- * guest's user code, host = linear + deltas[linear >> 32 & 0xffff]; a host SIGSEGV is the shadow
- * miss.  The index may be taken of the linear address or of any address less than 2 GiB from it:
- * closed indexes and the guards are made for both, whatever bits 48..63 are.
+ * An open window is a host reservation of 4 GiB with a guard of a little over 2 GiB on either side,
+ * and a page in it is a mapping of the machine frame itself, read-only or read-write.  For an
+ * access of the guest's user code, host = linear + deltas[linear >> 32 & 0xffff]; a host SIGSEGV is
+ * the shadow miss.  The index may be taken of the linear address or of any address up to 2 GiB from
+ * it: closed indexes and the guards are made for both, whatever bits 48..63 are.
  *
  * Only address spaces that live long are worth it: a space earns its windows (windows_tick).
  *
  * Must not know: translated code, signals.  Nothing here may be called in a signal handler.
  *
  * INV-1: a window grants no more than the user view's entry did when it was filled from it, and
- * than no flush has taken away since; mere eviction of the entry leaves the window's page. INV-2:
- * deltas[] is of the present space: an index without an open window leads to no host address that
- * user code can reach. INV-3: the windows' host mappings (VMAs) are at most options.max_areas.
+ *        than no flush has taken away since; mere eviction of the entry leaves the window's page.
+ * INV-2: deltas[] is of the present space: an index without an open window leads to no host
+ *        address that user code can reach.
+ * INV-3: the windows' host mappings (VMAs) are at most options.max_areas, and one a window.
  */
 #ifndef SOFTMMU_WINDOW_H
 #define SOFTMMU_WINDOW_H

@@ -210,6 +210,13 @@ Test(window, an_open_window_is_of_canonical_addresses, .init = setup, .fini = te
         cr_assert_lt(syscall(SYS_pwrite64, scratch, base - distance, 1, 0), 0);
         cr_assert_lt(syscall(SYS_pwrite64, scratch, base + BIT(32) + distance - 1, 1, 0), 0);
     }
+    static const int64_t reserved[] = {-INT64_C(0x80000000), INT64_C(0x180000000)};
+    for (unsigned i = 0; i < ARRAY_LENGTH(reserved); i++) {
+        void *place = (void *)(uintptr_t)(base + (uint64_t)reserved[i]);
+        cr_assert_eq(mmap(place, PAGE_BYTES, PROT_READ,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+                     MAP_FAILED, "nobody else's memory");
+    }
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
         cr_assert(index == 5 || deltas[index] == windows_closed_delta(index));
     windows_free(&mmu);
