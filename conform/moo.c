@@ -3,14 +3,10 @@
 #include "conform/moo.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
 enum {
     CHUNK_HEAD = 8,
     FILE_HEAD = 12,
-    FILE_BYTES_MAX = 1 << 30,
 };
 
 /* What is left of one chunk's payload, [at, end) of the file. */
@@ -27,26 +23,26 @@ struct chunk {
 static uint16_t get_16(const struct moo *moo, size_t at)
 {
     uint16_t value;
-    memcpy(&value, moo->bytes + at, sizeof value);
+    memcpy(&value, moo->file->bytes + at, sizeof value);
     return value;
 }
 
 static uint32_t get_32(const struct moo *moo, size_t at)
 {
     uint32_t value;
-    memcpy(&value, moo->bytes + at, sizeof value);
+    memcpy(&value, moo->file->bytes + at, sizeof value);
     return value;
 }
 
 static int damaged(const struct moo *moo, struct error *error, size_t offset, const char *what)
 {
-    return error_set(error, EINVAL, "%s: damaged at offset %zu: %s", moo->path, offset, what);
+    return error_set(error, EINVAL, "%s: damaged at offset %zu: %s", moo->file->path, offset, what);
 }
 
 static int too_short(const struct moo *moo, struct error *error, const struct chunk *chunk)
 {
     return error_set(error, EINVAL, "%s: damaged at offset %zu: %s holds less than it announces",
-                     moo->path, chunk->offset, chunk->type);
+                     moo->file->path, chunk->offset, chunk->type);
 }
 
 static size_t span_left(const struct span *span)
@@ -61,7 +57,7 @@ static int take_chunk(const struct moo *moo, struct span *span, struct chunk *ch
     chunk->offset = span->at;
     if (span_left(span) < CHUNK_HEAD)
         return damaged(moo, error, span->at, "the head of a chunk is cut off");
-    memcpy(chunk->type, moo->bytes + span->at, 4);
+    memcpy(chunk->type, moo->file->bytes + span->at, 4);
     chunk->type[4] = 0;
     for (unsigned i = 0; i < 4; i++)
         if (chunk->type[i] < ' ' || chunk->type[i] > '~')
@@ -71,7 +67,7 @@ static int take_chunk(const struct moo *moo, struct span *span, struct chunk *ch
         return error_set(error, EINVAL,
                          "%s: damaged at offset %zu: %s of %u bytes goes beyond the end of what "
                          "holds it",
-                         moo->path, span->at, chunk->type, length);
+                         moo->file->path, span->at, chunk->type, length);
     chunk->payload.at = span->at + CHUNK_HEAD;
     chunk->payload.end = chunk->payload.at + length;
     span->at = chunk->payload.end;
@@ -150,7 +146,7 @@ static int read_memory(const struct moo *moo, const struct chunk *chunk,
     span.at += 4;
     if (count > span_left(&span) / VECTOR_MEMORY_ENTRY)
         return too_short(moo, error, chunk);
-    *memory = (struct vector_memory){.entries = moo->bytes + span.at, .count = count};
+    *memory = (struct vector_memory){.entries = moo->file->bytes + span.at, .count = count};
     return 0;
 }
 
@@ -165,7 +161,7 @@ static int read_counted(const struct moo *moo, const struct chunk *chunk, const 
     *count = get_32(moo, span.at);
     if (*count > span_left(&span) - 4)
         return too_short(moo, error, chunk);
-    *bytes = moo->bytes + span.at + 4;
+    *bytes = moo->file->bytes + span.at + 4;
     return 0;
 }
 
@@ -209,7 +205,7 @@ static int read_exception(const struct moo *moo, const struct chunk *chunk, stru
     if (span_left(&chunk->payload) < 5)
         return too_short(moo, error, chunk);
     test->has_exception = true;
-    test->exception = moo->bytes[chunk->payload.at];
+    test->exception = moo->file->bytes[chunk->payload.at];
     return 0;
 }
 
@@ -253,59 +249,20 @@ static int read_case(const struct moo *moo, const struct chunk *whole, struct te
 
 /* --- the file */
 
-/* zlib reads files that are not compressed as they are. */
-static int read_bytes(struct moo *moo, gzFile file, struct error *error)
-{
-    size_t room = 1 << 16;
-    int got, number;
-
-    moo->bytes = malloc(room);
-    for (;;) {
-        if (!moo->bytes)
-            return error_set(error, ENOMEM, "%s: no memory left for it", moo->path);
-        got = gzread(file, moo->bytes + moo->size, (unsigned)(room - moo->size));
-        if (got <= 0)
-            break;
-        moo->size += (size_t)got;
-        if (moo->size < room)
-            continue;
-        if (room >= FILE_BYTES_MAX)
-            return error_set(error, EFBIG, "%s: more than 1 GiB; split the set", moo->path);
-        room *= 2;
-        uint8_t *larger = realloc(moo->bytes, room);
-        if (!larger)
-            free(moo->bytes);
-        moo->bytes = larger;
-    }
-    const char *text = gzerror(file, &number);
-    if (number == Z_ERRNO)
-        return error_set(error, errno, "%s: cannot read: %s", moo->path, strerror(errno));
-    if (got < 0 || number == Z_BUF_ERROR)
-        return error_set(error, EINVAL, "%s: damaged at offset %zu of the unpacked bytes: %s",
-                         moo->path, moo->size, number == Z_BUF_ERROR ? "it ends there" : text);
-    return 0;
-}
-
 static int read_head(struct moo *moo, struct error *error)
 {
-    struct span span = {0, moo->size};
+    struct span span = {0, moo->file->size};
     struct chunk chunk;
 
-    if (!moo->size)
-        return error_set(error, EINVAL, "%s: empty; a set of vectors begins with 'MOO '",
-                         moo->path);
-    if (moo->size < 4 || memcmp(moo->bytes, "MOO ", 4))
-        return error_set(error, EINVAL, "%s: not a set of vectors: it does not begin with 'MOO '",
-                         moo->path);
     int result = take_chunk(moo, &span, &chunk, error);
     if (result)
         return result;
     if (span_left(&chunk.payload) < FILE_HEAD)
         return too_short(moo, error, &chunk);
-    const uint8_t *head = moo->bytes + chunk.payload.at;
+    const uint8_t *head = moo->file->bytes + chunk.payload.at;
     if (head[0] != 1)
-        return error_set(error, EINVAL, "%s: MOO version %u.%u; ring3 reads version 1", moo->path,
-                         head[0], head[1]);
+        return error_set(error, EINVAL, "%s: MOO version %u.%u; ring3 reads version 1",
+                         moo->file->path, head[0], head[1]);
     moo->declared = get_32(moo, chunk.payload.at + 4);
     memcpy(moo->cpu, head + 8, 4);
     for (unsigned i = 4; i-- && moo->cpu[i] == ' ';)
@@ -314,59 +271,36 @@ static int read_head(struct moo *moo, struct error *error)
     return 0;
 }
 
-int moo_open(struct moo *moo, const char *path, struct error *error)
+int moo_open(struct moo *moo, const struct file_bytes *file, struct error *error)
 {
-    struct stat status;
-
-    *moo = (struct moo){.path = path};
-    if (!stat(path, &status) && S_ISDIR(status.st_mode))
-        return error_set(error, EISDIR, "%s: a directory; name the files in it", path);
-    errno = 0;
-    gzFile file = gzopen(path, "rbe");
-    if (!file)
-        return error_set(error, errno ? errno : ENOMEM, "%s: cannot open: %s; check the path", path,
-                         strerror(errno ? errno : ENOMEM));
-    int result = read_bytes(moo, file, error);
-    gzclose_r(file);
-    if (!result)
-        result = read_head(moo, error);
-    if (result)
-        moo_close(moo);
-    return result;
+    *moo = (struct moo){.file = file};
+    return read_head(moo, error);
 }
 
-void moo_close(struct moo *moo)
+enum read_result moo_next(struct moo *moo, struct test_case *test, struct error *error)
 {
-    free(moo->bytes);
-    moo->bytes = NULL;
-    moo->size = moo->next = 0;
-    moo->cases = moo->declared;
-}
-
-enum moo_result moo_next(struct moo *moo, struct test_case *test, struct error *error)
-{
-    while (moo->next < moo->size) {
-        struct span span = {moo->next, moo->size};
+    while (moo->next < moo->file->size) {
+        struct span span = {moo->next, moo->file->size};
         struct chunk chunk;
 
         if (take_chunk(moo, &span, &chunk, error)) {
-            moo->next = moo->size;
+            moo->next = moo->file->size;
             moo->cases = moo->declared; /* said once */
-            return MOO_DAMAGED;
+            return READ_DAMAGED;
         }
         moo->next = span.at;
         if (chunk_is(&chunk, "TEST")) {
             moo->cases++;
-            return read_case(moo, &chunk, test, error) ? MOO_DAMAGED : MOO_CASE;
+            return read_case(moo, &chunk, test, error) ? READ_DAMAGED : READ_CASE;
         }
         if ((chunk_is(&chunk, "RMSK") || chunk_is(&chunk, "RM32")) &&
             read_masks(moo, &chunk, &moo->masks, error))
-            return MOO_DAMAGED;
+            return READ_DAMAGED;
     }
     if (moo->cases == moo->declared)
-        return MOO_END;
-    error_set(error, EINVAL, "%s: damaged at offset %zu: it ends after %u of %u cases", moo->path,
-              moo->size, moo->cases, moo->declared);
+        return READ_END;
+    error_set(error, EINVAL, "%s: damaged at offset %zu: it ends after %u of %u cases",
+              moo->file->path, moo->file->size, moo->cases, moo->declared);
     moo->cases = moo->declared;
-    return MOO_DAMAGED;
+    return READ_DAMAGED;
 }

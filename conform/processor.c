@@ -2,6 +2,7 @@
 #include "conform/processor.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <strings.h>
 
 /* WHY: the 8086's flags 12 to 15 are ones; the 286 has IOPL and NT, but not in real mode. */
@@ -36,4 +37,16 @@ const struct processor *processor_by_id(const char *id)
             if (!strcasecmp(*known, id))
                 return &processors[i];
     return NULL;
+}
+
+const struct processor *processor_by_path(const char *path)
+{
+    const struct processor *last = NULL;
+
+    for (; *path; path++)
+        for (unsigned i = 0; i < PROCESSORS; i++)
+            for (const char *const *known = processors[i].ids; *known; known++)
+                if (!strncasecmp(path, *known, strlen(*known)))
+                    last = &processors[i];
+    return last;
 }

@@ -30,5 +30,7 @@ unsigned processor_number(const struct processor *processor);
 /* By --cpu's name or by a file's id; NULL: unknown. */
 const struct processor *processor_by_name(const char *name);
 const struct processor *processor_by_id(const char *id);
+/* By the last id that stands in a path: "8088/v2/00.json"; NULL: none does. */
+const struct processor *processor_by_path(const char *path);
 
 #endif

@@ -1,7 +1,7 @@
 /* Files in, counts out. */
 #include "conform/suite.h"
 
-#include "conform/moo.h"
+#include "conform/source.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -193,53 +193,68 @@ static void run_case(struct suite *suite, struct section *section, const char *p
 
 /* --- files */
 
-static const struct processor *processor_of(const struct suite *suite, const struct moo *moo,
+static const struct processor *processor_of(const struct suite *suite, const struct source *source,
                                             struct error *error)
 {
     const struct processor *processor = suite->options.processor;
 
     if (!processor)
-        processor = processor_by_id(moo->cpu);
-    if (!processor)
+        processor = processor_by_id(source_cpu(source));
+    if (!processor && !*source_cpu(source))
+        error_set(error, EINVAL,
+                  "%s: neither its registers nor its path say which processor's it is; --cpu does: "
+                  "8086, 286 or 386",
+                  source->file.path);
+    else if (!processor)
         error_set(error, EINVAL,
                   "%s: captured on '%s', which ring3 does not know; --cpu says as "
                   "what to run it: 8086, 286 or 386",
-                  moo->path, moo->cpu);
+                  source->file.path, source_cpu(source));
     return processor;
 }
 
-void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count)
+static void run_cases(struct suite *suite, struct section *section, struct source *source,
+                      unsigned number, unsigned count)
 {
-    struct moo moo;
-    struct error error;
+    const char *path = source->file.path;
     struct test_case test;
-    struct section *section = NULL;
+    struct error error;
     bool damaged = false;
-    enum moo_result result;
+    enum read_result result;
 
-    suite->files++;
-    if (!moo_open(&moo, path, &error)) {
-        const struct processor *processor = processor_of(suite, &moo, &error);
-        section = processor ? section_to_run(suite, processor, &error) : NULL;
-    }
-    if (!section) {
-        complain(suite, error.text);
-        suite->files_damaged++;
-        moo_close(&moo);
-        return;
-    }
-    while (!suite->stop && (result = moo_next(&moo, &test, &error)) != MOO_END) {
-        if (result == MOO_CASE) {
+    while (!suite->stop && (result = source_next(source, &test, &error)) != READ_END) {
+        if (result == READ_CASE) {
             run_case(suite, section, path, &test);
-            if (moo.cases % 64 == 0)
-                report_progress(suite, number, count, (double)moo.next / (double)moo.size);
+            if (source->cases % 64 == 0)
+                report_progress(suite, number, count, source_progress(source));
         } else if (!damaged) {
             complain(suite, error.text); /* one line a file */
             damaged = true;
         }
     }
     suite->files_damaged += damaged;
-    moo_close(&moo);
+}
+
+void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count)
+{
+    struct source source;
+    struct error error;
+    struct section *section = NULL;
+
+    suite->files++;
+    int result = source_open(&source, path, &error);
+    if (!result) {
+        const struct processor *processor = processor_of(suite, &source, &error);
+        section = processor ? section_to_run(suite, processor, &error) : NULL;
+    }
+    if (section) {
+        run_cases(suite, section, &source, number, count);
+    } else {
+        complain(suite, error.text);
+        suite->files_damaged++;
+    }
+    if (!result)
+        source_close(&source);
 }
 
 void suite_free(struct suite *suite)

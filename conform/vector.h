@@ -62,6 +62,13 @@ static inline struct vector_byte vector_byte(const struct vector_memory *memory,
     return byte;
 }
 
+/* What a reader of cases finds next. */
+enum read_result {
+    READ_CASE,
+    READ_END,
+    READ_DAMAGED, /* *error has the line; go on, for what follows may be whole */
+};
+
 struct vector_state {
     struct vector_registers registers;
     struct vector_memory memory;

@@ -1,7 +1,7 @@
 /* `ring3 conform`: crafted MOO files, whole and damaged, and what the command makes of them. */
 #include "tests/conform_rig.h"
 
-#include "conform/moo.h"
+#include "conform/source.h"
 
 #include <zlib.h>
 
@@ -640,7 +640,7 @@ Test(conform, any_byte)
 {
     static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
     struct craft craft;
-    struct moo moo;
+    struct source source;
     struct error error;
     struct test_case test;
 
@@ -651,11 +651,11 @@ Test(conform, any_byte)
             unsigned results = 0;
             damaged.bytes[at] = values[i];
             save("a.MOO", damaged.bytes, damaged.size);
-            if (moo_open(&moo, path_of("a.MOO"), &error))
+            if (source_open(&source, path_of("a.MOO"), &error))
                 continue;
-            while (moo_next(&moo, &test, &error) != MOO_END)
+            while (source_next(&source, &test, &error) != READ_END)
                 cr_assert_lt(results++, 100);
-            moo_close(&moo);
+            source_close(&source);
         }
 }
 

@@ -79,7 +79,7 @@ packages() {
 }
 
 build_packages=(gcc libc6-dev binutils meson ninja-build pkg-config python3 acpica-tools
-    libcapstone-dev zlib1g-dev seabios)
+    libcapstone-dev libjansson-dev zlib1g-dev seabios)
 test_packages=(libcriterion-dev libzydis-dev)
 
 # build FOLDER SETUP-OPTIONS... -- TARGETS...
