@@ -48,9 +48,16 @@ static void report_translation(const struct lockstep *lockstep, const struct blo
     const struct translated *translation = block->translation;
     if (!lockstep->leader->engine || !translation || !disassembler)
         return;
+    const struct code_cache *cache = &translator_of(lockstep->leader)->cache;
+    const uint8_t *cold = code_executable(cache, code_at(cache, translation->cold));
     fprintf(lockstep->out, "  host code, %u bytes\n", translation->bytes);
     disassemble_host_lines(disassembler, lockstep->out, "    ", translation->code,
                            translation->bytes, (uintptr_t)translation->code);
+    if (!translation->cold_bytes)
+        return;
+    fprintf(lockstep->out, "  slow paths and exits, %u bytes\n", translation->cold_bytes);
+    disassemble_host_lines(disassembler, lockstep->out, "    ", cold, translation->cold_bytes,
+                           (uintptr_t)cold);
 }
 
 static void report_code(const struct lockstep *lockstep)

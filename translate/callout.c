@@ -11,32 +11,43 @@ static void uncount(struct cpu *cpu, const struct block *block, unsigned done)
         cpu->instructions -= block->count - done;
 }
 
-int translate_interp(struct cpu *cpu, void *executable)
+/* The instruction, followed by one that stops.
+ * WHY: the block's own handler may be one for two instructions, or exec_stale. */
+static void alone(const struct insn *insn, struct insn insns[2])
+{
+    insns[0] = *insn;
+    insns[0].exec = opcode_exec[insn->row][insn->memory][insn->size];
+    insns[1] = (struct insn){.exec = exec_stop, .offset = (uint16_t)(insn->offset + insn->length)};
+}
+
+int translate_interp(struct cpu *cpu, uint32_t place)
 {
     struct translator *translator = translator_of(cpu);
-    struct site *site = code_writable(&translator->cache, executable);
-    struct block *block = site->from->block;
+    struct block *block = place_translation(translator, place)->block;
+    const unsigned index = place & PLACE_NUMBER;
+    struct insn insns[2];
+    alone(&block->insns[index], insns);
     const uint64_t start = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
     translator->count.interp++;
-    cpu->callouts[site->insn.row]++;
+    cpu->callouts[insns->row]++;
     native_flags_settle(cpu);
     cpu->block = block;
     cpu->block_rip = start;
-    const bool x87 = cpu->native.x87_live && native_x87_concerns(&site->insn);
+    const bool x87 = cpu->native.x87_live && native_x87_concerns(insns);
     if (x87)
         native_x87_store(cpu);
-    int result = site->insn.exec(cpu, &site->insn);
+    int result = insns->exec(cpu, insns);
     if (cpu->native.vectors)
         cpu->native.vectors = sse_is_checked(cpu) ? VECTORS_LIVE : VECTORS_FLOAT;
     if (result == EXEC_NEXT)
-        cpu->rip = insn_next_rip(cpu, &site->insn);
+        cpu->rip = insn_next_rip(cpu, insns);
     if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {
         if (likely(!block->dead && cpu->mode == block->mode && (!x87 || native_x87_load(cpu))))
             return 0;
-        uncount(cpu, block, site->index + 1u);
+        uncount(cpu, block, index + 1);
         return EXEC_LEAVE;
     }
-    const bool again = cpu->rip == insn_rip(cpu, &site->insn); /* a fault, or a REP that was left */
-    uncount(cpu, block, site->index + !again);
+    const bool again = cpu->rip == insn_rip(cpu, insns); /* a fault, or a REP that was left */
+    uncount(cpu, block, index + !again);
     return result;
 }

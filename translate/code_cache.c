@@ -7,13 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DATA_ALIGN = 16 };
+enum { DATA_ALIGN = 16, COLD_ROOM_BYTES = 256 << 10 };
 
 static void enter_region(struct code_cache *cache, unsigned region)
 {
     cache->region = region;
     cache->low = cache->writable + CODE_STUBS_BYTES + region * cache->region_bytes;
     cache->high = cache->low + cache->region_bytes;
+    cache->cold = cache->cold_end = NULL;
 }
 
 int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error)
@@ -67,6 +68,25 @@ void *code_cache_data(struct code_cache *cache, size_t bytes)
         return NULL;
     cache->high -= rounded;
     return memset(cache->high, 0, rounded);
+}
+
+bool code_cache_cold_room(struct code_cache *cache, size_t bytes)
+{
+    if ((size_t)(cache->cold_end - cache->cold) >= bytes)
+        return true;
+    const size_t most = cache->region_bytes / 4;
+    const size_t room = most < COLD_ROOM_BYTES ? most : COLD_ROOM_BYTES;
+    if ((size_t)(cache->high - cache->low) < room)
+        return false;
+    cache->cold_end = cache->high;
+    cache->high -= room;
+    cache->cold = cache->high;
+    return true;
+}
+
+void code_cache_commit_cold(struct code_cache *cache, uint8_t *end)
+{
+    cache->cold = end;
 }
 
 void code_cache_commit(struct code_cache *cache, uint8_t *end)

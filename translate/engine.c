@@ -49,9 +49,12 @@ static const struct jump_entry *entry_at_rip(struct cpu *cpu)
 /* Out by a branch whose target is not linked (any more). */
 static int take_link(struct cpu *cpu, struct translator *translator, struct exit *exit)
 {
-    uint64_t target = (cpu->native.code_page + (uint64_t)(int64_t)exit->target) & cpu->ip_mask;
+    const struct insn *insn = &cpu->block->insns[exit->insn];
+    uint64_t target = insn_next_rip(cpu, insn);
+    if (exit->taken)
+        target = (target + insn->imm) & cpu->ip_mask;
     if (unlikely(exit->taken && !branch_is_legal(cpu, target)))
-        return interpret_from(cpu, exit->from->block, exit->insn);
+        return interpret_from(cpu, cpu->block, exit->insn);
     cpu->rip = target;
     cpu->inhibit = exit->past_poll;
     if (unlikely(atomic_load_explicit(&cpu->attention, memory_order_relaxed)))
@@ -69,30 +72,29 @@ static int take_link(struct cpu *cpu, struct translator *translator, struct exit
 #endif
 }
 
-static int take_exit(struct cpu *cpu, struct translator *translator, struct exit *exit)
+static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t place)
 {
-    struct block *block = exit->from->block;
+    struct translated *translation = place_translation(translator, place);
+    struct block *block = translation->block;
+    const unsigned number = place & PLACE_NUMBER;
     cpu->block = block;
     cpu->block_rip = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
     translator->count.exits++;
-    switch (exit->kind) {
-    case EXIT_POLL:
+    if (number == PLACE_POLL) {
         cpu->rip = cpu->block_rip & cpu->ip_mask;
         return EXEC_LEAVE;
-    case EXIT_LINK:
-        return take_link(cpu, translator, exit);
-    default:
-        cpu->callouts[block->insns[exit->insn].row]++;
-        return interpret_from(cpu, block, exit->insn);
     }
+    if (number >= PLACE_LINK)
+        return take_link(cpu, translator, &translation->exits[number - PLACE_LINK]);
+    cpu->callouts[block->insns[number].row]++;
+    return interpret_from(cpu, block, number);
 }
 
 /* A block that crosses pages has just been found to hold: so it does in the same place as long as the
  * context stays. */
-static void translated_confirm(struct cpu *cpu, struct translated *translated)
+static void confirm_crossing(const struct cpu *cpu, struct mapping *crossing)
 {
-    translated->code_page = cpu->native.code_page;
-    translated->context = cpu->fetch_context;
+    *crossing = (struct mapping){.code_page = cpu->native.code_page, .context = cpu->fetch_context};
 }
 
 static int exec_translated(struct cpu *cpu, const struct insn *insn)
@@ -104,15 +106,15 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
         cpu->instructions -= block->count; /* the code counts itself */
     cpu->native.code_page = cpu->block_rip - (block->gpa & PAGE_OFFSET_MASK);
     cpu->native.entered++;
-    if (unlikely(block->second_gpa != ~UINT64_C(0)))
-        translated_confirm(cpu, block->translation);
-    uint64_t how = translator->enter(cpu, translation->entry);
+    if (unlikely(translation->crossing))
+        confirm_crossing(cpu, translation->crossing);
+    uint64_t how = translator->enter(cpu, translation->code + translation->entry);
     if (cpu->native.x87_live)
         native_x87_store(cpu);
     if (cpu->native.flags_kind)
         native_flags_settle(cpu);
     if (how >= EXEC_CODES)
-        return take_exit(cpu, translator, code_writable(&translator->cache, (void *)how));
+        return take_exit(cpu, translator, (uint32_t)how);
     return how == EXEC_GO ? BLOCK_GO(cpu) : (int)how;
 }
 
@@ -124,7 +126,7 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn);
 static void block_interpret(struct translator *translator, struct block *block)
 {
     block->translation = NULL;
-    block->code = translator->stub_cold;
+    block->code = translator->stub_entry_cold;
     block->executions = 0;
     if (!block->dead)
         block->insns[0].exec = exec_counted;
@@ -138,7 +140,7 @@ static void translation_drop(struct translator *translator, struct translated *t
     trace_translation_dropped(translator, translation);
     link_drop(translator, translation);
     /* Cached jumps still lead here: on to the interpreter. */
-    code_cache_put_jump(&translator->cache, translation->code, translator->stub_cold);
+    code_cache_put_jump(&translator->cache, translation->code, translator->stub_entry_cold);
     block_interpret(translator, translation->block);
 }
 
@@ -211,7 +213,7 @@ static void block_killed(struct cpu *cpu, struct block *block)
         translator->count.killed++;
         cooling_killed(&translator->cooling, block->gpa, translator->count.translated);
     }
-    block->code = translator->stub_cold;
+    block->code = translator->stub_entry_cold;
 }
 
 static const struct cpu_engine engine = {

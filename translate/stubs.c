@@ -114,6 +114,13 @@ static void emit_cold(struct emitter *e)
     emit_leave(e);
 }
 
+static void emit_entry_cold(struct emitter *e)
+{
+    emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
+    emit_cold(e);
+}
+
 static void emit_interp_stub(struct emitter *e)
 {
     registers_out(e);
@@ -197,6 +204,7 @@ void stubs_emit(struct translator *translator)
     memcpy(&translator->enter, &enter, sizeof enter);
     translator->stub_exit = emit_stub(&e, emit_exit);
     translator->stub_cold = emit_stub(&e, emit_cold);
+    translator->stub_entry_cold = emit_stub(&e, emit_entry_cold);
     translator->stub_interp = emit_stub(&e, emit_interp_stub);
     translator->stub_image = emit_stub(&e, emit_image);
     translator->stub_vectors = emit_stub(&e, emit_vectors);

@@ -37,6 +37,11 @@ static void describe_insns(const struct translating *t, struct trace_insn *insns
     }
 }
 
+bool trace_wants_listings(const struct translator *translator)
+{
+    return translator->trace || log_enabled(LOG_IN_ASM) || log_enabled(LOG_OUT_ASM);
+}
+
 void trace_translation(const struct cpu *cpu, const struct translating *t)
 {
     const struct block *block = t->block;
@@ -45,13 +50,15 @@ void trace_translation(const struct cpu *cpu, const struct translating *t)
     struct trace_insn insns[BLOCK_INSNS_MAX];
     uint8_t guest[GUEST_BYTES_MAX];
 
-    t->translation->id = ++translator->last_id;
-    if (likely(!trace && !log_enabled(LOG_IN_ASM) && !log_enabled(LOG_OUT_ASM)))
+    const uint64_t id = ++translator->last_id;
+    if (t->translation->traced)
+        t->translation->traced->id = id;
+    if (likely(!trace_wants_listings(translator)))
         return;
     read_guest(cpu, block, guest);
     describe_insns(t, insns);
     const struct trace_block traced = {
-        .id = t->translation->id,
+        .id = id,
         .gpa = block->gpa,
         .linear = cpu->code_base + cpu->block_rip,
         .rip = cpu->block_rip,
@@ -74,6 +81,7 @@ void trace_translation(const struct cpu *cpu, const struct translating *t)
 void trace_translation_dropped(const struct translator *translator,
                                const struct translated *translation)
 {
-    if (translator->trace)
-        trace_block_counts(translator->trace, translation->id, translation->executions);
+    const struct trace_count *count = translation->traced;
+    if (translator->trace && count)
+        trace_block_counts(translator->trace, count->id, count->executions);
 }

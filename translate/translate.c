@@ -5,7 +5,10 @@
  *              the instructions, each by its row's policy
  *              jumps to other blocks, or to the exits
  *      slow:   what is rare: the interpreter executes one instruction, and back
- *      exits:  guards of links to other pages; the way to the run loop
+ *      exits:  the way to the run loop
+ *
+ * Slow paths and exits lie apart from the blocks, so that what runs often is close together; when
+ * somebody wants listings, they follow their block.
  */
 #include "translate/report.h"
 #include "translate/trace_translation.h"
@@ -43,30 +46,9 @@ void translate_written(struct translating *t, unsigned reg, unsigned host)
 
 /* --- the interpreter's part */
 
-static struct site *new_site(struct translating *t, unsigned index)
-{
-    struct site *site = code_cache_data(&t->translator->cache, sizeof *site);
-    if (!site) {
-        t->full = true;
-        return NULL;
-    }
-    const struct insn *insn = &t->block->insns[index];
-    site->insn = *insn;
-    /* WHY: the block's own handler may be one for two instructions. */
-    site->insn.exec = opcode_exec[insn->row][insn->memory][insn->size];
-    site->stop = (struct insn){.exec = exec_stop,
-                               .offset = (uint16_t)(insn->offset + insn->length)};
-    site->from = t->translation;
-    site->index = (uint16_t)index;
-    return site;
-}
-
 static void emit_interp(struct translating *t, unsigned index)
 {
-    struct site *site = new_site(t, index);
-    if (!site)
-        return;
-    emit_rip(&t->e, OP_WIDE(0x8d), HOST_T0, code_executable(&t->translator->cache, site), 0);
+    emit_mov_imm(&t->e, HOST_T0, place_in(t->translator, t->translation, index));
     emit_call_to(&t->e, t->translator->stub_interp);
 }
 
@@ -83,7 +65,7 @@ void translate_leave_to_interpreter(struct translating *t)
 {
     translate_x87_seen(t);
     flags_note(t);
-    translate_exit_insn(t, emit_jump(&t->e), t->index);
+    translate_leave(t, t->index);
     t->ended = true;
 }
 
@@ -117,7 +99,7 @@ static void emit_slow_group(struct translating *t, unsigned first)
             emit_flags_load(t);
         emit_back(t, path.resume);
     } else {
-        translate_exit_insn(t, emit_jump(&t->e), path.index);
+        translate_leave(t, path.index);
     }
 }
 
@@ -153,6 +135,9 @@ static void emit_slow_paths(struct translating *t)
             break;
         case SLOW_X87:
             emit_slow_call(t, path, t->translator->stub_x87);
+            break;
+        case SLOW_CONTEXT:
+            translate_other_context(t, path);
             break;
         default:
             emit_slow_group(t, i);
@@ -243,54 +228,118 @@ static void emit_count(struct translating *t)
     if (t->translator->options.count)
         emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_CPU, CPU_AT(instructions), t->block->count);
     if (t->translator->trace) {
-        emit_mov_imm(&t->e, HOST_T0, (uintptr_t)&t->translation->executions);
+        emit_mov_imm(&t->e, HOST_T0, (uintptr_t)&t->translation->traced->executions);
         emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_T0, 0, 1);
     }
+}
+
+/* --- its two parts */
+
+static void emit_rare(struct translating *t)
+{
+    emit_slow_paths(t);
+    translate_exits(t);
+}
+
+/* As emit_rare(), apart from the rest. */
+static void emit_rare_apart(struct translating *t)
+{
+    struct code_cache *cache = &t->translator->cache;
+    struct emitter hot = t->e;
+    t->e.start = t->e.at = cache->cold;
+    t->e.end = cache->cold + CODE_COLD_BYTES_MAX;
+    emit_rare(t);
+    t->translation->cold = code_offset(cache, t->e.start);
+    t->translation->cold_bytes = (uint16_t)(t->e.at - t->e.start);
+    hot.full |= t->e.full;
+    t->e = hot;
+}
+
+/* What belongs to the block beside its code; false: the region is full. */
+static bool new_translation(struct translating *t)
+{
+    struct code_cache *cache = &t->translator->cache;
+    struct translated *translation = code_cache_data(cache, sizeof *translation);
+    if (!translation)
+        return false;
+    t->translation = translation;
+    translation->block = (struct block *)t->block;
+    if (t->block->second_gpa != ~UINT64_C(0)) {
+        translation->crossing = code_cache_data(cache, sizeof *translation->crossing);
+        if (!translation->crossing)
+            return false;
+    }
+    if (t->translator->trace) {
+        translation->traced = code_cache_data(cache, sizeof *translation->traced);
+        if (!translation->traced)
+            return false;
+    }
+    return code_cache_cold_room(cache, CODE_COLD_BYTES_MAX) &&
+           (size_t)(cache->high - cache->low) >= CODE_BYTES_MAX;
+}
+
+static bool keep_exits(struct translating *t)
+{
+    const size_t bytes = t->exit_count * sizeof *t->exits;
+    if (!bytes)
+        return true;
+    t->translation->exits = code_cache_data(&t->translator->cache, bytes);
+    if (!t->translation->exits)
+        return false;
+    memcpy(t->translation->exits, t->exits, bytes);
+    t->translation->exit_count = (uint8_t)t->exit_count;
+    return true;
+}
+
+static void keep(struct translating *t)
+{
+    struct translator *translator = t->translator;
+    struct code_cache *cache = &translator->cache;
+    struct translated *translation = t->translation;
+    translation->bytes = (uint16_t)(t->e.at - t->e.start);
+    report_callouts(t);
+    code_cache_commit(cache, t->e.at);
+    if (translation->cold_bytes)
+        code_cache_commit_cold(cache, (uint8_t *)code_at(cache, translation->cold) + translation->cold_bytes);
+    translator->count.translated++;
+    translator->count.bytes_guest += t->block->bytes;
+    translator->count.bytes_host += (uint64_t)translation->bytes + translation->cold_bytes;
 }
 
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
                                     struct block *block)
 {
     struct code_cache *cache = &translator->cache;
-    struct translated *translation = code_cache_data(cache, sizeof *translation);
-    if (!translation || (size_t)(cache->high - cache->low) < CODE_BYTES_MAX)
-        return NULL;
     struct translating t = {
         .translator = translator,
         .cpu = cpu,
         .block = block,
-        .translation = translation,
-        .e = {.start = cache->low,
-              .at = cache->low,
-              .end = cache->low + CODE_BYTES_MAX / 2,
-              .to_code = cache->to_code},
         .code_64 = (block->mode & MODE_CODE) == CODE_64,
         .memory_flags = true,
     };
     t.flat = t.code_64 || block->mode & MODE_FLAT;
-    translation->block = block;
-    translation->code = code_executable(cache, t.e.at);
+    if (!new_translation(&t))
+        return NULL;
+    t.e = (struct emitter){.start = cache->low,
+                           .at = cache->low,
+                           .end = cache->low + CODE_BYTES_MAX / 2,
+                           .to_code = cache->to_code};
+    t.translation->code = code_executable(cache, t.e.at);
     flags_analyse(&t);
     translate_poll(&t);
-    if (block->second_gpa != ~UINT64_C(0))
+    if (t.translation->crossing)
         translate_crossing_guard(&t);
-    translation->entry = code_executable(cache, t.e.at);
+    t.translation->entry = (uint8_t)(t.e.at - t.e.start);
     emit_count(&t);
     translate_vectors_entry(&t);
     translate_insns(&t);
-    emit_slow_paths(&t);
-    translate_cross_entry(&t);
-    translate_exits(&t);
-    if (t.full || t.e.full)
+    if (trace_wants_listings(translator))
+        emit_rare(&t);
+    else
+        emit_rare_apart(&t);
+    if (t.full || t.e.full || !keep_exits(&t))
         return NULL;
-    translation->bytes = (uint32_t)(t.e.at - t.e.start);
-    translation->exit_count = t.exit_count;
-    memcpy(translation->exits, t.exits, t.exit_count * sizeof *t.exits);
-    report_callouts(&t);
     trace_translation(cpu, &t);
-    code_cache_commit(cache, t.e.at);
-    translator->count.translated++;
-    translator->count.bytes_guest += block->bytes;
-    translator->count.bytes_host += translation->bytes;
-    return translation;
+    keep(&t);
+    return t.translation;
 }

@@ -1,9 +1,9 @@
 /* Branches: direct ones are links, indirect ones look into the jump cache in line.
  *
- * A link within the page is a jump that is patched once the target is translated.  A link to another
- * page leads to the target's cross entry, which asks whether the target is still where the jump wants
- * to go: its page's address and the fetch context must be those for which that was last seen.  What
- * is not (yet) known goes through the run loop.
+ * A link within the page is a jump that is patched once the target is translated.  Before a link to
+ * another page a guard asks whether the target is still there: this page's address and the fetch
+ * context must be those for which that was last seen.  What is not (yet) known goes through the run
+ * loop.
  */
 #include "translate/translating.h"
 
@@ -18,30 +18,181 @@ static int64_t offset_after(const struct translating *t)
     return (int64_t)(t->block->gpa & PAGE_OFFSET_MASK) + t->insn->offset + t->insn->length;
 }
 
-static struct exit *new_exit(struct translating *t, enum exit_kind kind, int64_t target)
+/* --- leaving */
+
+/* The jump at `jump` leaves the block by a place. */
+static void leave_by(struct translating *t, uint8_t *jump, unsigned number)
 {
-    struct exit *exit = code_cache_data(&t->translator->cache, sizeof *exit);
-    if (!exit || t->exit_count == EXITS_MAX) {
+    if (t->leave_count == LEAVES_MAX) {
+        t->full = true;
+        return;
+    }
+    t->leaves[t->leave_count++] = (struct leave){.jump = jump, .number = (uint8_t)number};
+}
+
+void translate_leave(struct translating *t, unsigned number)
+{
+    emit_mov_imm(&t->e, HOST_T0, place_in(t->translator, t->translation, number));
+    emit_jump_to(&t->e, t->translator->stub_exit);
+}
+
+void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index)
+{
+    leave_by(t, jump, index);
+}
+
+/* --- contexts */
+
+struct contexts {
+    int32_t likely, other; /* in struct cpu */
+};
+
+/* WHY: a kernel's pages are global, a program's are not. */
+static struct contexts contexts_of(const struct translating *t)
+{
+    const struct contexts kernel = {CPU_AT(global_context), CPU_AT(fetch_context)};
+    const struct contexts program = {CPU_AT(fetch_context), CPU_AT(global_context)};
+    return t->cpu->cpl == 0 ? kernel : program;
+}
+
+/* T0: a context.  The jump that is taken if it does not hold now. */
+static uint8_t *emit_context_check(struct emitter *e)
+{
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
+    uint8_t *holds = emit_jump_if(e, COND_Z);
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(global_context));
+    uint8_t *over = emit_jump_if(e, COND_NZ);
+    emit_jump_here(e, holds);
+    return over;
+}
+
+void translate_context(struct translating *t, unsigned number)
+{
+    struct emitter *e = &t->e;
+    const unsigned slow = t->slow_count;
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, contexts_of(t).likely);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_CONTEXT);
+    if (t->slow_count > slow)
+        t->slow[slow].index = (uint8_t)number;
+}
+
+void translate_other_context(struct translating *t, const struct slow_path *path)
+{
+    struct emitter *e = &t->e;
+    emit_jump_here(e, path->jump);
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, contexts_of(t).other);
+    leave_by(t, emit_jump_if(e, COND_NZ), path->index);
+    emit_jump_to(e, path->resume + e->to_code);
+}
+
+/* --- links */
+
+/* Asks whether the guard holds, takes code_page along, and jumps; T1, T0 and EFLAGS are destroyed. */
+static void emit_guarded_jump(struct translating *t, unsigned number, bool apart)
+{
+    struct emitter *e = &t->e;
+    const struct code_cache *cache = &t->translator->cache;
+    struct exit *exit = &t->exits[number];
+    const struct mapping *guard = code_executable(cache, code_at(cache, exit->guard));
+    const int32_t pages = (int32_t)(t->exit_target[number] & -(int64_t)PAGE_BYTES);
+    emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.code_page));
+    emit_rip(e, OP_WIDE(0x3b), HOST_T1, &guard->code_page, 0);
+    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_LINK + number);
+    emit_rip(e, OP_WIDE(0x8b), HOST_T0, &guard->context, 0);
+    if (apart)
+        leave_by(t, emit_context_check(e), PLACE_LINK + number);
+    else
+        translate_context(t, PLACE_LINK + number);
+    emit_lea(e, width(t), HOST_T1, AT(HOST_T1, pages));
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T1);
+    exit->jump = code_offset(cache, emit_jump(e));
+}
+
+/* Adds an exit to `target`, an offset from code_page: its number.  False: the block has too many, or the
+ * region is full. */
+static bool new_exit(struct translating *t, int64_t target, bool taken, unsigned *number)
+{
+    struct code_cache *cache = &t->translator->cache;
+    struct mapping *guard = NULL;
+    const bool same_page = target >= 0 && target < (int64_t)PAGE_BYTES;
+    if (!same_page && !t->translator->options.no_chain) {
+        guard = code_cache_data(cache, sizeof *guard);
+        if (!guard)
+            return false;
+        guard->code_page = MAPPING_NONE;
+    }
+    if (t->exit_count == EXITS_MAX)
+        return false;
+    *number = t->exit_count++;
+    t->exit_target[*number] = target;
+    t->exits[*number] = (struct exit){.from = code_offset(cache, t->translation),
+                                      .guard = guard ? code_offset(cache, guard) : 0,
+                                      .insn = (uint8_t)t->index,
+                                      .taken = taken};
+    return true;
+}
+
+/* The block ends with a link to `target`; NULL when there is no room for it. */
+static struct exit *link_to(struct translating *t, int64_t target, bool taken)
+{
+    unsigned number;
+    if (!new_exit(t, target, taken, &number)) {
         t->full = true;
         return NULL;
     }
-    *exit = (struct exit){.from = t->translation,
-                          .kind = (uint8_t)kind,
-                          .insn = (uint16_t)t->index,
-                          .target = (int32_t)target,
-                          .same_page = target >= 0 && target < (int64_t)PAGE_BYTES};
-    t->exits[t->exit_count++] = exit;
+    struct exit *exit = &t->exits[number];
+    if (exit->guard)
+        emit_guarded_jump(t, number, false);
+    else
+        exit->jump = code_offset(&t->translator->cache, emit_jump(&t->e));
     return exit;
 }
 
-/* The jump at `jump` becomes a link to `target`, an offset from code_page. */
-static void link_to(struct translating *t, uint8_t *jump, int64_t target, bool taken)
+static void link_if(struct translating *t, unsigned condition, int64_t target)
 {
-    struct exit *exit = new_exit(t, EXIT_LINK, target);
-    if (!exit)
+    unsigned number;
+    if (!new_exit(t, target, true, &number)) {
+        t->full = true;
         return;
-    exit->jump = jump;
-    exit->taken = taken;
+    }
+    t->exits[number].jump = code_offset(&t->translator->cache, emit_jump_if(&t->e, condition));
+    t->guard_pending[number] = t->exits[number].guard;
+}
+
+static void emit_exit(struct translating *t, unsigned number)
+{
+    struct emitter *e = &t->e;
+    const struct code_cache *cache = &t->translator->cache;
+    struct exit *exit = &t->exits[number];
+    if (t->guard_pending[number]) {
+        emit_jump_here(e, code_at(cache, exit->jump));
+        emit_guarded_jump(t, number, true);
+    }
+    exit->away = code_offset(cache, e->at);
+    if (!exit->guard)
+        emit_jump_here(e, code_at(cache, exit->jump));
+}
+
+/* The way out by a place, for all jumps that wait for it. */
+static void emit_leave(struct translating *t, unsigned number)
+{
+    for (unsigned i = 0; i < t->leave_count; i++)
+        if (t->leaves[i].jump && t->leaves[i].number == number) {
+            emit_jump_here(&t->e, t->leaves[i].jump);
+            t->leaves[i].jump = NULL;
+        }
+    translate_leave(t, number);
+}
+
+void translate_exits(struct translating *t)
+{
+    for (unsigned i = 0; i < t->exit_count && !t->full; i++) {
+        emit_exit(t, i);
+        emit_leave(t, PLACE_LINK + i);
+    }
+    for (unsigned i = 0; i < t->leave_count && !t->full; i++)
+        if (t->leaves[i].jump)
+            emit_leave(t, t->leaves[i].number);
 }
 
 static bool target_fits(int64_t target)
@@ -55,7 +206,7 @@ static bool jump(struct translating *t)
     if (!target_fits(target))
         return false;
     flags_note(t);
-    link_to(t, emit_jump(&t->e), target, true);
+    link_to(t, target, true);
     return true;
 }
 
@@ -66,8 +217,8 @@ static bool jump_if(struct translating *t, unsigned condition)
         return false;
     flags_need_for_row(t);
     flags_note(t);
-    link_to(t, emit_jump_if(&t->e, condition), target, true);
-    link_to(t, emit_jump(&t->e), after, false);
+    link_if(t, condition, target);
+    link_to(t, after, false);
     return true;
 }
 
@@ -88,23 +239,12 @@ static bool call(struct translating *t)
     return_address(t, HOST_T1);
     emit_store(&t->e, width(t), HOST_T0, 0, HOST_T1);
     stack_move(t, -bytes);
-    link_to(t, emit_jump(&t->e), target, true);
+    link_to(t, target, true);
     return true;
 }
 
-/* T0: a context.  The jump that is taken if it does not hold now. */
-static uint8_t *emit_context_check(struct emitter *e)
-{
-    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
-    uint8_t *holds = emit_jump_if(e, COND_Z);
-    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(global_context));
-    uint8_t *over = emit_jump_if(e, COND_NZ);
-    emit_jump_here(e, holds);
-    return over;
-}
-
-/* T0: a target.  Finds it in the jump cache: rip and code_page are set, T1 is its entry; or the block
- * is left for the interpreter, with nothing done. */
+/* T0: a target.  Finds it in the jump cache: T1 is its entry; or the block is left for the interpreter,
+ * with nothing done. */
 static void look_up_target(struct translating *t)
 {
     struct emitter *e = &t->e;
@@ -118,7 +258,7 @@ static void look_up_target(struct translating *t)
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
-    translate_slow(t, emit_context_check(e), SLOW_INSN);
+    translate_context(t, t->index);
 }
 
 /* T1: the entry.  Goes there. */
@@ -126,11 +266,10 @@ static void go_to_entry(struct translating *t)
 {
     struct emitter *e = &t->e;
     emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
-    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_64, HOST_T0, -(int32_t)PAGE_BYTES);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T0);
     if (t->translator->options.no_chain) {
-        emit_jump_to(e, t->translator->stub_cold);
+        emit_jump_to(e, t->translator->stub_entry_cold);
         return;
     }
     emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct jump_entry, code)));
@@ -198,8 +337,8 @@ static bool count_branch(struct translating *t)
     if (loop)
         emit_lea(e, size, RCX, AT(RCX, -1));
     emit_reg(e, HOST_OP(MAP_1, 0x85, 0, (uint8_t)size), RCX, RCX); /* test */
-    link_to(t, emit_jump_if(e, loop ? COND_NZ : COND_Z), target, true);
-    link_to(t, emit_jump(e), after, false);
+    link_if(t, loop ? COND_NZ : COND_Z, target);
+    link_to(t, after, false);
     return true;
 }
 
@@ -240,9 +379,9 @@ bool translate_branch(struct translating *t)
 
 void translate_next_block(struct translating *t, bool past_poll)
 {
-    link_to(t, emit_jump(&t->e), offset_after(t), false);
-    if (t->exit_count)
-        t->exits[t->exit_count - 1]->past_poll = past_poll;
+    struct exit *exit = link_to(t, offset_after(t), false);
+    if (exit)
+        exit->past_poll = past_poll;
     t->ended = true;
 }
 
@@ -254,86 +393,26 @@ void translate_fall_through(struct translating *t)
         return;
     }
     int64_t after = (int64_t)(t->block->gpa & PAGE_OFFSET_MASK) + t->block->bytes;
-    link_to(t, emit_jump(&t->e), after, false);
-}
-
-/* --- the code of the exits, behind the block */
-
-/* The jump to a block of another page hands over what code_page will be there (T0) and the exit that it
- * comes from (T1). */
-static void emit_page_change(struct translating *t, struct exit *exit)
-{
-    struct emitter *e = &t->e;
-    const int32_t pages = exit->target & -(int32_t)PAGE_BYTES;
-    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
-    emit_lea(e, width(t), HOST_T0, AT(HOST_T0, pages));
-    emit_rip(e, OP_WIDE(0x8d), HOST_T1, code_executable(&t->translator->cache, exit), 0);
-    exit->jump = emit_jump(e);
-    emit_jump_here(e, exit->jump);
-}
-
-void translate_cross_entry(struct translating *t)
-{
-    struct emitter *e = &t->e;
-    const struct code_cache *cache = &t->translator->cache;
-    t->translation->cross = (uint8_t *)emit_here(e);
-    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
-    uint8_t *elsewhere = emit_jump_if(e, COND_NZ);
-    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &t->translation->context), 0);
-    uint8_t *another_time = emit_context_check(e);
-    emit_rip(e, OP_WIDE(0x8b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
-    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.code_page), HOST_T0);
-    emit_jump_to(e, t->translation->code);
-    emit_jump_here(e, elsewhere);
-    emit_jump_here(e, another_time);
-    emit_mov(e, SIZE_64, HOST_T0, HOST_T1);
-    emit_jump_to(e, t->translator->stub_exit);
-}
-
-void translate_exits(struct translating *t)
-{
-    struct emitter *e = &t->e;
-    for (unsigned i = 0; i < t->exit_count; i++) {
-        struct exit *exit = t->exits[i];
-        emit_jump_here(e, exit->jump);
-        if (exit->kind == EXIT_LINK && !exit->same_page && !t->translator->options.no_chain)
-            emit_page_change(t, exit);
-        exit->away = emit_here(e);
-        emit_rip(e, OP_WIDE(0x8d), HOST_T0, code_executable(&t->translator->cache, exit), 0);
-        emit_jump_to(e, t->translator->stub_exit);
-    }
-}
-
-static void leave_to_run_loop(struct translating *t, uint8_t *jump)
-{
-    struct exit *exit = new_exit(t, EXIT_POLL, 0);
-    if (exit)
-        exit->jump = jump;
+    t->index--; /* the last instruction's end */
+    link_to(t, after, false);
+    t->index++;
 }
 
 void translate_poll(struct translating *t)
 {
     emit_alu_mem_imm(&t->e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(attention), 0);
-    leave_to_run_loop(t, emit_jump_if(&t->e, COND_NZ));
+    leave_by(t, emit_jump_if(&t->e, COND_NZ), PLACE_POLL);
 }
 
 void translate_crossing_guard(struct translating *t)
 {
     struct emitter *e = &t->e;
-    const struct code_cache *cache = &t->translator->cache;
+    const struct mapping *crossing =
+        code_executable(&t->translator->cache, t->translation->crossing);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
-    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->code_page), 0);
-    leave_to_run_loop(t, emit_jump_if(e, COND_NZ));
+    emit_rip(e, OP_WIDE(0x3b), HOST_T0, &crossing->code_page, 0);
+    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
-    emit_rip(e, OP_WIDE(0x3b), HOST_T0, code_executable(cache, &t->translation->context), 0);
-    leave_to_run_loop(t, emit_jump_if(e, COND_NZ));
-}
-
-void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index)
-{
-    struct exit *exit = new_exit(t, EXIT_INSN, 0);
-    if (!exit)
-        return;
-    exit->jump = jump;
-    exit->insn = (uint16_t)index;
+    emit_rip(e, OP_WIDE(0x3b), HOST_T0, &crossing->context, 0);
+    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
 }

@@ -18,47 +18,56 @@ enum native_vectors {
     VECTORS_FLOAT,  /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
 };
 
-/* A place where a block is left: by a branch to a known target, to go on with an instruction in the
- * interpreter, or since something wants attention. */
-enum exit_kind { EXIT_LINK, EXIT_INSN, EXIT_POLL };
-
+/* An exit to a known target, which can be linked. */
 struct exit {
-    struct translated *from;    /* writable addresses, as all pointers here */
-    uint8_t *jump;               /* the 32-bit displacement that is patched */
-    const uint8_t *away;         /* executable: where it leads while there is no link */
-    struct translated *to;      /* linked to */
-    struct exit *next, **previous; /* of `to`'s incoming */
-    int32_t target;              /* offset from code_page */
-    uint16_t insn;               /* index in the block */
-    uint8_t kind;
-    bool same_page;
-    bool taken;                  /* by a branch: the target is checked first */
-    bool past_poll;              /* no interrupt before the target's first instruction */
+    uint32_t from;     /* the translation; offsets in the code cache, as all here */
+    uint32_t jump;     /* the 32-bit displacement that is patched */
+    uint32_t away;     /* where it leads while there is no link */
+    uint32_t guard;    /* of a link to another page: a struct mapping, of `from`'s page */
+    uint32_t to;       /* the translation that is linked to */
+    uint32_t next, previous; /* exits: of `to`'s incoming */
+    uint8_t insn;      /* index in the block */
+    bool taken;        /* by a branch, whose target is checked first; else to the next instruction */
+    bool past_poll;    /* no interrupt before the target's first instruction */
 };
 
-/* An instruction that the interpreter executes within translated code. */
-struct site {
-    struct insn insn, stop;
-    struct translated *from;
-    uint16_t index;
+/* Where and when something was last seen to be mapped. */
+struct mapping {
+    uint64_t code_page, context;
 };
+#define MAPPING_NONE UINT64_MAX /* no code_page */
 
-enum { EXITS_MAX = 8 };
+/* For traces: the code itself counts. */
+struct trace_count {
+    uint64_t id, executions;
+};
 
 struct translated {
     struct block *block;
-    uint8_t *code;       /* executable: from another block, polls first */
-    uint8_t *entry;      /* executable: from the interpreter */
-    uint8_t *cross;      /* executable: from another page; T0: code_page to be, T1: the exit */
-    uint64_t code_page, context; /* where and when the block was last seen to be mapped */
-    uint32_t bytes;
-    unsigned exit_count;
-    struct exit *exits[EXITS_MAX];
-    struct exit *incoming;
+    uint8_t *code;            /* executable: from another block, polls first */
+    struct exit *exits;
+    struct mapping *crossing; /* of a block in two pages, else NULL */
+    struct trace_count *traced; /* NULL: there is no trace */
     struct translated *region_next;
-    uint64_t id, executions; /* for the trace; the code itself counts, when there is one */
+    uint32_t incoming;        /* the first exit that is linked to here: an offset */
+    uint32_t cold;            /* offset of the code that lies apart */
+    uint16_t bytes, cold_bytes;
+    uint8_t entry;            /* from the interpreter, past the poll: bytes from `code` */
+    uint8_t exit_count;
     bool dead;
 };
+
+/* A place in a translation, as code names it to C in 32 bits: where the translation's data lie, in
+ * units of 16 bytes, and which instruction, exit, or nothing but the poll. */
+enum {
+    PLACE_SHIFT = 6,
+    PLACE_LINK = 56, /* + number of the exit */
+    PLACE_POLL = 63, /* something wants attention */
+    PLACE_NUMBER = 63,
+    PLACE_UNIT = 16,
+    EXITS_MAX = PLACE_POLL - PLACE_LINK,
+};
+_Static_assert((int)BLOCK_INSNS_MAX <= (int)PLACE_LINK, "instructions and exits share the numbers of places");
 
 /* Where a callout's site was met. */
 enum callout_mode {
@@ -92,10 +101,11 @@ struct translator {
     struct trace_writer *trace; /* NULL: none */
     uint64_t last_id; /* of a translation */
     /* stubs, executable addresses */
-    uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or the address of an exit */
-    uint8_t *stub_exit;    /* T0: the exit */
-    uint8_t *stub_cold;    /* a block without translation was jumped to; rip is set */
-    uint8_t *stub_interp;  /* T0: the site; returns when the instruction is done */
+    uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or a place */
+    uint8_t *stub_exit;    /* T0: the place */
+    uint8_t *stub_cold;    /* on with the block at rip, which is set */
+    uint8_t *stub_entry_cold; /* the same; T1: its jump entry, rip is not set */
+    uint8_t *stub_interp;  /* T0: the place; returns when the instruction is done */
     uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
     uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
     uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
@@ -107,12 +117,24 @@ struct translator {
     uint32_t sites[OPCODE_COUNT][CALLOUT_MODES]; /* instructions rewritten into callouts */
 };
 
-enum { EXEC_CODES = 64 }; /* what `enter` gives below this is an EXEC_… */
+/* What `enter` gives below this is an EXEC_…: no translation lies among the stubs. */
+enum { EXEC_CODES = 64 };
 enum { EXEC_GO = EXEC_STOP + 1 }; /* rip is set: on with the block there, if it is known */
 
 static inline struct translator *translator_of(const struct cpu *cpu)
 {
     return cpu->engine_state;
+}
+
+static inline uint32_t place_in(const struct translator *translator,
+                                const struct translated *translation, unsigned number)
+{
+    return code_offset(&translator->cache, translation) / PLACE_UNIT << PLACE_SHIFT | number;
+}
+static inline struct translated *place_translation(const struct translator *translator,
+                                                   uint32_t place)
+{
+    return code_at(&translator->cache, (place >> PLACE_SHIFT) * PLACE_UNIT);
 }
 
 /* stubs.c */
@@ -126,8 +148,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
                const struct jump_entry *target);
 /* Unlinks the translation from all others. */
 void link_drop(struct translator *translator, struct translated *translation);
-/* callout.c: called by stub_interp with the executable address of a site.  0: on with the code;
- * otherwise an EXEC_… to leave with. */
-int translate_interp(struct cpu *cpu, void *site);
+/* callout.c: called by stub_interp.  0: on with the code; otherwise an EXEC_… to leave with. */
+int translate_interp(struct cpu *cpu, uint32_t place);
 
 #endif

@@ -21,6 +21,7 @@ enum {
 enum slow_kind {
     SLOW_INTERP, /* the interpreter executes the instruction, then on at `resume` */
     SLOW_INSN,   /* the block is left: the interpreter goes on with the instruction */
+    SLOW_CONTEXT, /* T0 may also be the other context, or the block is left by place `index` */
     SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
@@ -35,12 +36,18 @@ struct slow_path {
     uint8_t *jump;   /* leads there */
     uint8_t *resume; /* writable address */
     uint8_t kind;
-    uint8_t index; /* of the instruction */
+    uint8_t index; /* of the instruction, or the number of a place */
     bool load_flags; /* the resumed code expects them in EFLAGS */
     struct x87_note x87_note; /* of the instructions before */
 };
 
-enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX };
+/* A jump that leaves the block by a place. */
+struct leave {
+    uint8_t *jump;
+    uint8_t number;
+};
+
+enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX, LEAVES_MAX = 4 * BLOCK_INSNS_MAX };
 
 struct translating {
     struct translator *translator;
@@ -64,8 +71,12 @@ struct translating {
 
     struct slow_path slow[SLOW_MAX];
     unsigned slow_count;
-    struct exit *exits[EXITS_MAX];
+    struct exit exits[EXITS_MAX];
+    bool guard_pending[EXITS_MAX]; /* its jump leads to a guard that is yet to be emitted */
+    int64_t exit_target[EXITS_MAX]; /* from code_page */
     unsigned exit_count;
+    struct leave leaves[LEAVES_MAX];
+    unsigned leave_count;
     bool full;
 
     uint16_t host_offset[BLOCK_INSNS_MAX + 1];
@@ -156,10 +167,15 @@ void stack_move(struct translating *t, int32_t by);
 void translate_poll(struct translating *t);
 /* Leaves for the run loop unless the block, which lies in two pages, is known to hold. */
 void translate_crossing_guard(struct translating *t);
+/* Leaves the block here by a place: the number of an instruction (with which the interpreter goes on),
+ * of an exit, or PLACE_POLL. */
+void translate_leave(struct translating *t, unsigned number);
 /* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
-/* Where jumps from other pages come in. */
-void translate_cross_entry(struct translating *t);
+/* Is T0 the context that is more likely?  If not, what SLOW_CONTEXT does, for place `number`. */
+void translate_context(struct translating *t, unsigned number);
+/* A slow path of kind SLOW_CONTEXT. */
+void translate_other_context(struct translating *t, const struct slow_path *path);
 /* The code of all exits. */
 void translate_exits(struct translating *t);
 
