@@ -243,11 +243,26 @@ static bool call(struct translating *t)
     return true;
 }
 
+<<<<<<< translate/translate_branch.c
+/* T0: a context.  The jump that is taken if it does not hold now. */
+static uint8_t *emit_context_check(struct emitter *e)
+{
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
+    uint8_t *holds = emit_jump_if(e, COND_Z);
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(global_context));
+    uint8_t *over = emit_jump_if(e, COND_NZ);
+    emit_jump_here(e, holds);
+    return over;
+}
+
+/* T0: a target.  T1 = where the jump cache would have it. */
+static void emit_jump_entry(struct emitter *e)
+=======
 /* T0: a target.  Finds it in the jump cache: T1 is its entry; or the block is left for the interpreter,
  * with nothing done. */
 static void look_up_target(struct translating *t)
+>>>>>>> /tmp/sh/theirs.tmp
 {
-    struct emitter *e = &t->e;
     emit_mov(e, SIZE_64, HOST_T1, HOST_T0);
     emit_shift_imm(e, 5, SIZE_64, HOST_T1, 14);
     emit_alu(e, ALU_XOR, SIZE_32, HOST_T1, HOST_T0);
@@ -255,6 +270,14 @@ static void look_up_target(struct translating *t)
     _Static_assert(sizeof(struct jump_entry) == 32, "four words an entry");
     emit_shift_imm(e, 4, SIZE_32, HOST_T1, 5);
     emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 0, CPU_AT(jumps)});
+}
+
+/* T0: a target.  Finds it in the jump cache: rip and code_page are set, T1 is its entry; or the block
+ * is left for the interpreter, with nothing done. */
+static void look_up_target(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    emit_jump_entry(e);
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
@@ -273,6 +296,21 @@ static void go_to_entry(struct translating *t)
         return;
     }
     emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct jump_entry, code)));
+}
+
+void translate_go_to_rip(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
+    emit_jump_entry(e);
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
+    uint8_t *unknown = emit_jump_if(e, COND_NZ);
+    emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
+    uint8_t *out_of_date = emit_context_check(e);
+    go_to_entry(t);
+    emit_jump_here(e, unknown);
+    emit_jump_here(e, out_of_date);
+    emit_jump_to(e, t->translator->stub_cold);
 }
 
 /* T0 = the operand of JMP or CALL */

@@ -7,7 +7,7 @@
  */
 #include "translate/translating.h"
 
-static void count(struct translating *t)
+void callout_count(struct translating *t)
 {
     emit_alu_mem_imm(&t->e, ALU_ADD, SIZE_64, HOST_CPU,
                      CPU_AT(callouts) + (int32_t)(t->insn->row * sizeof(uint64_t)), 1);
@@ -32,7 +32,7 @@ static bool cli(struct translating *t)
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INTERP);
     require_iopl(t, SLOW_INTERP);
     emit_alu_mem_imm(e, ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags), ~F_IF);
-    count(t);
+    callout_count(t);
     return true;
 }
 
@@ -49,13 +49,12 @@ static bool sti(struct translating *t)
     emit_u32(e, F_IF);
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
     emit_alu_mem_imm(e, ALU_OR, SIZE_32, HOST_CPU, CPU_AT(eflags), F_IF);
-    count(t);
+    callout_count(t);
     translate_next_block(t, true);
     return true;
 }
 
-/* scratch[0] = EFLAGS as PUSHF stores them */
-static void compose_flags(struct translating *t)
+void callout_compose_flags(struct translating *t)
 {
     struct emitter *e = &t->e;
     flags_note_image(t);
@@ -74,6 +73,21 @@ static void compose_flags(struct translating *t)
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[0]), HOST_T0);
 }
 
+void callout_flags_to_image(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
+    emit_shift_imm(e, 4, SIZE_32, HOST_T1, 8); /* where LAHF puts them */
+    emit_shift_imm(e, 5, SIZE_32, HOST_T0, 11);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, 1); /* OF */
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (F_ARITH & ~F_OF) << 8);
+    emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_a), HOST_T0);
+    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    t->memory_flags = true;
+    t->host_flags = 0;
+}
+
 static bool pushf(struct translating *t)
 {
     struct emitter *e = &t->e;
@@ -81,12 +95,12 @@ static bool pushf(struct translating *t)
     const int32_t bytes = 1 << size;
     if (!t->flat)
         return false;
-    compose_flags(t);
+    callout_compose_flags(t);
     stack_look_up(t, -bytes, (unsigned)bytes, true, SLOW_INTERP);
     emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.scratch[0]));
     emit_store(e, size, HOST_T0, 0, HOST_T1);
     stack_move(t, -bytes);
-    count(t);
+    callout_count(t);
     return true;
 }
 
@@ -115,18 +129,9 @@ static bool popf(struct translating *t)
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, F_IF | F_DF);
     emit_alu_mem_imm(e, ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags), ~(F_IF | F_DF));
     emit_mem(e, HOST_OP(MAP_1, 0x09, 0, SIZE_32), HOST_T1, AT(HOST_CPU, CPU_AT(eflags)));
-    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
-    emit_shift_imm(e, 4, SIZE_32, HOST_T1, 8); /* where LAHF puts them */
-    emit_shift_imm(e, 5, SIZE_32, HOST_T0, 11);
-    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, 1); /* OF */
-    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (F_ARITH & ~F_OF) << 8);
-    emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
-    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_a), HOST_T0);
-    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+    callout_flags_to_image(t);
     stack_move(t, bytes);
-    count(t);
-    t->memory_flags = true;
-    t->host_flags = 0;
+    callout_count(t);
     translate_next_block(t, false);
     return true;
 }
@@ -143,7 +148,7 @@ static bool push_segment(struct translating *t, unsigned seg)
              AT(HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector))));
     emit_store(e, SIZE_16, HOST_T0, 0, HOST_T1);
     stack_move(t, -bytes);
-    count(t);
+    callout_count(t);
     return true;
 }
 
@@ -160,7 +165,7 @@ static bool read_segment(struct translating *t)
     unsigned reg = translate_read(t, insn->rm, HOST_T0);
     emit_mov(e, insn->size == SIZE_16 ? SIZE_16 : SIZE_32, reg, HOST_T1);
     translate_written(t, insn->rm, reg);
-    count(t);
+    callout_count(t);
     return true;
 }
 
@@ -175,7 +180,7 @@ static bool swapgs(struct translating *t)
     emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(msr.kernel_gs_base));
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(msr.kernel_gs_base), HOST_T0);
     emit_store(e, SIZE_64, HOST_CPU, base, HOST_T1);
-    count(t);
+    callout_count(t);
     return true;
 }
 
@@ -208,6 +213,6 @@ bool translate_callout(struct translating *t)
     case OP_SWAPGS:
         return swapgs(t);
     default:
-        return false;
+        return translate_system(t);
     }
 }

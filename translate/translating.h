@@ -152,6 +152,13 @@ bool translate_x87(struct translating *t);
 void translate_x87_note(struct translating *t, struct x87_note note);
 void translate_x87_seen(struct translating *t);
 bool translate_callout(struct translating *t);
+bool translate_system(struct translating *t);
+/* The callout has run. */
+void callout_count(struct translating *t);
+/* scratch[0] = EFLAGS as PUSHF stores them, which are FLAGS_IMAGE then; destroys T0, T1. */
+void callout_compose_flags(struct translating *t);
+/* T0: EFLAGS, whose arithmetic flags become the guest's; destroys T0, T1. */
+void callout_flags_to_image(struct translating *t);
 bool translate_checked(struct translating *t);
 /* The block ends with an instruction that goes on to the next; `past_poll`: no interrupt may come
  * before that.  The flags are noted already. */
@@ -163,7 +170,11 @@ void stack_look_up(struct translating *t, int32_t offset, unsigned size, bool wr
                    enum slow_kind slow);
 void stack_move(struct translating *t, int32_t by);
 
-/* translate_branch.c: the exits */
+/* translate_branch.c */
+/* T0: the rip to go to, of flat code that may be fetched in the contexts as they are now.  The present
+ * instruction is done. */
+void translate_go_to_rip(struct translating *t);
+/* its exits */
 void translate_poll(struct translating *t);
 /* Leaves for the run loop unless the block, which lies in two pages, is known to hold. */
 void translate_crossing_guard(struct translating *t);

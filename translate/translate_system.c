@@ -1,0 +1,185 @@
+/* SYSCALL and SYSRET in 64-bit mode without leaving translated code: segments, privilege, flags and the
+ * shadow's view are changed in line, and the target is looked up like that of any indirect branch.
+ *
+ * What is common: 64-bit code on both sides; flags that call for no step trap, no alignment check and
+ * no interrupt that waits.  For every other case the block is left, with nothing done, for the
+ * interpreter's handler (cpu/exec_syscall.c), which this has to equal.
+ * Sources: SDM 2B SYSCALL, SYSRET; 3A §5.8.8.
+ */
+#include "translate/translating.h"
+
+enum {
+    /* SEG_… of the flat segments that both load, but for the privilege */
+    FLAT_CODE = SEG_P | SEG_S | SEG_CODE | SEG_READABLE | SEG_ACCESSED | SEG_G | SEG_L,
+    FLAT_DATA = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_G | SEG_DB,
+};
+
+static void require_zero(struct translating *t, unsigned width, int32_t at)
+{
+    emit_alu_mem_imm(&t->e, ALU_CMP, width, HOST_CPU, at, 0);
+    translate_slow(t, emit_jump_if(&t->e, COND_NZ), SLOW_INSN);
+}
+
+static void require_bits(struct translating *t, int32_t at, uint32_t bits)
+{
+    emit_mem(&t->e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, at)); /* test */
+    emit_u32(&t->e, bits);
+    translate_slow(t, emit_jump_if(&t->e, COND_Z), SLOW_INSN);
+}
+
+static void require_no_bits(struct translating *t, int32_t at, uint32_t bits)
+{
+    emit_mem(&t->e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, at)); /* test */
+    emit_u32(&t->e, bits);
+    translate_slow(t, emit_jump_if(&t->e, COND_NZ), SLOW_INSN);
+}
+
+/* T0 = the present space's view `id`, which may have to be made first. */
+static void require_view(struct translating *t, enum shadow_view_id id)
+{
+    struct emitter *e = &t->e;
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(mmu.space));
+    emit_load(e, SIZE_64, HOST_T0, HOST_T0,
+              (int32_t)(offsetof(struct shadow_space, views) + id * sizeof(struct shadow_view *)));
+    emit_reg(e, HOST_OP(MAP_1, 0x85, 0, SIZE_64), HOST_T0, HOST_T0); /* test */
+    translate_slow(t, emit_jump_if(e, COND_Z), SLOW_INSN);
+}
+
+/* The segment register becomes flat; its selector is the word at `from` + `add`, its RPL the CPL. */
+static void load_flat(struct emitter *e, unsigned seg, int32_t from, int32_t add, unsigned cpl,
+                      unsigned attributes)
+{
+    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T0, AT(HOST_CPU, from)); /* movzx */
+    if (add)
+        emit_alu_imm(e, ALU_ADD, SIZE_16, HOST_T0, add);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, ~3);
+    if (cpl)
+        emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T0, (int32_t)cpl);
+    emit_store(e, SIZE_16, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector)),
+               HOST_T0);
+    emit_store_imm(e, SIZE_16, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, attributes)),
+                   (int32_t)(attributes | cpl << SEG_DPL_SHIFT));
+    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, base)), 0);
+    emit_store_imm(e, SIZE_32, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, limit)), -1);
+    /* As the interpreter leaves them: 64-bit code has no limits. */
+    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, read_end)), 0);
+    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, write_end)),
+                   0);
+}
+
+/* cpu->fetch_context and global_context for `cpl`; the mode stays. */
+static void set_contexts(struct translating *t, unsigned cpl)
+{
+    struct emitter *e = &t->e;
+    const int32_t generations[] = {CPU_AT(mmu.fetch_generation), CPU_AT(mmu.global_generation)};
+    const int32_t contexts[] = {CPU_AT(fetch_context), CPU_AT(global_context)};
+    for (unsigned i = 0; i < ARRAY_LENGTH(contexts); i++) {
+        emit_load(e, SIZE_64, HOST_T0, HOST_CPU, generations[i]);
+        emit_shift_imm(e, 4, SIZE_64, HOST_T0, 16);
+        emit_alu_imm(e, ALU_OR, SIZE_64, HOST_T0, (int32_t)(t->block->mode | (cpl == 3) << 15));
+        emit_store(e, SIZE_64, HOST_CPU, contexts[i], HOST_T0);
+    }
+}
+
+/* The privilege and all that follows from it; T0: its view. */
+static void set_privilege(struct translating *t, unsigned cpl)
+{
+    struct emitter *e = &t->e;
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(view), HOST_T0);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(cpl), (int32_t)cpl);
+    set_contexts(t, cpl);
+}
+
+static bool syscall_64(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const int32_t star_cs = CPU_AT(msr.star) + 4;
+    flags_before_clobber(t);
+    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE);
+    require_bits(t, CPU_AT(msr.sfmask), F_AC); /* else the view depends on it */
+    require_view(t, VIEW_SUPERVISOR);
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[1]), HOST_T0);
+    callout_compose_flags(t); /* RF is clear in translated code */
+
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.scratch[0]));
+    emit_store(e, SIZE_64, HOST_CPU, cpu_reg_at(R11), HOST_T0);
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
+    emit_lea(e, SIZE_64, RCX,
+             AT(HOST_T0, (int32_t)((t->block->gpa & PAGE_OFFSET_MASK) + t->insn->offset +
+                                   t->insn->length)));
+
+    emit_load(e, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(msr.sfmask));
+    emit_reg(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 2, HOST_T1); /* not */
+    emit_mem(e, HOST_OP(MAP_1, 0x21, 0, SIZE_32), HOST_T1, AT(HOST_CPU, CPU_AT(eflags)));
+    emit_alu_mem_imm(e, ALU_OR, SIZE_32, HOST_CPU, CPU_AT(eflags), 2);
+    emit_mov(e, SIZE_32, HOST_T0, HOST_T1); /* and the arithmetic ones in their image */
+    emit_shift_imm(e, 4, SIZE_32, HOST_T0, 8);
+    emit_shift_imm(e, 5, SIZE_32, HOST_T1, 11);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, 1); /* OF */
+    emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
+    emit_mem(e, HOST_OP(MAP_1, 0x21, 0, SIZE_16), HOST_T0, AT(HOST_CPU, CPU_AT(native.flags_a)));
+
+    load_flat(e, CS, star_cs, 0, 0, FLAT_CODE);
+    load_flat(e, SS, star_cs, 8, 0, FLAT_DATA);
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.scratch[1]));
+    set_privilege(t, 0);
+    callout_count(t);
+    emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(msr.lstar));
+    translate_go_to_rip(t);
+    t->ended = true;
+    return true;
+}
+
+/* EFLAGS = what R11 holds, whose RF and VM do not count. */
+static void restore_flags(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const uint32_t taken = (F_DF | F_SYSTEM) & ~(uint32_t)(F_RF | F_VM);
+    emit_load(e, SIZE_32, HOST_T0, HOST_CPU, cpu_reg_at(R11));
+    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
+    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (int32_t)taken);
+    emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T1, 2);
+    emit_store(e, SIZE_32, HOST_CPU, CPU_AT(eflags), HOST_T1);
+    callout_flags_to_image(t);
+}
+
+static bool sysret_64(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const int32_t star_base = CPU_AT(msr.star) + 6;
+    if (t->insn->size != SIZE_64)
+        return false;
+    flags_before_clobber(t);
+    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE);
+    require_zero(t, SIZE_8, CPU_AT(cpl));
+    require_zero(t, SIZE_32, CPU_AT(lines));
+    require_no_bits(t, cpu_reg_at(R11), F_TF | F_AC);
+    emit_mov(e, SIZE_64, HOST_T0, RCX);
+    emit_shift_imm(e, 4, SIZE_64, HOST_T0, 16);
+    emit_shift_imm(e, 7, SIZE_64, HOST_T0, 16);
+    emit_alu(e, ALU_CMP, SIZE_64, HOST_T0, RCX);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN); /* not canonical */
+    require_view(t, VIEW_USER);
+
+    set_privilege(t, 3);
+    load_flat(e, CS, star_base, 16, 3, FLAT_CODE);
+    load_flat(e, SS, star_base, 8, 3, FLAT_DATA);
+    restore_flags(t);
+    callout_count(t);
+    emit_mov(e, SIZE_64, HOST_T0, RCX);
+    translate_go_to_rip(t);
+    t->ended = true;
+    return true;
+}
+
+bool translate_system(struct translating *t)
+{
+    switch (t->insn->row) {
+    case OP_SYSCALL:
+        return t->code_64 && syscall_64(t);
+    case OP_SYSRET:
+        return t->code_64 && sysret_64(t);
+    default:
+        return false;
+    }
+}
