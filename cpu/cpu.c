@@ -94,7 +94,8 @@ void cpu_mode_changed(struct cpu *cpu)
                 (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
                 (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
                 (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
-                (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0);
+                (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
+                (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;
     cpu->ip_mask = cpu->linear_mask;
     cpu->code_base = is_64 ? 0 : cpu->segs[CS].base;

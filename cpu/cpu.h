@@ -7,7 +7,7 @@
  *        is block_rip + insn->offset.
  * INV-2: the arithmetic flags live in `lazy`, the others in `eflags`; cpu_eflags() composes them.
  * INV-3: `mode` (block mode), the segments' fast limits, `stack_mask`, `linear_mask`, `ip_mask` and
- *        `view` follow CR0, CR4, EFER, EFLAGS.VM/AC, CS and SS: whoever changes one of these calls
+ *        `view` follow CR0, CR4, XCR0, EFER, EFLAGS.VM/AC, CS and SS: whoever changes one of these calls
  *        cpu_mode_changed().
  * INV-4: while a block runs, the host's MXCSR holds the guest's with all exceptions masked, when the
  *        guest has them all masked; else SSE handlers check at each instruction (cpu/sse_env.h).
@@ -41,7 +41,8 @@ enum {
     MODE_SINGLE = 1 << 8, /* one instruction a block: single-step, interrupt shadow */
     MODE_FLAT = 1 << 9,   /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
     MODE_COMPAT = 1 << 10, /* 16- or 32-bit code in long mode */
-    MODE_BITS = 11,
+    MODE_AVX = 1 << 11, /* CR4.OSXSAVE, and XCR0 has SSE's and AVX's state */
+    MODE_BITS = 12,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
@@ -261,7 +262,7 @@ struct cpu {
     uint32_t sse_flags; /* found so far by an SSE instruction under check, see sse_env.h */
     bool sse_second_run;
     struct x87 x87;
-    uint64_t xcr0;
+    uint64_t xcr0; /* XCR0_…; whoever changes it calls cpu_mode_changed() */
 
     /* --- a read-modify-write that cannot be done in place: the operand's copy */
     struct {
@@ -380,6 +381,12 @@ static inline unsigned cpu_iopl(const struct cpu *cpu)
 {
     return cpu->eflags >> 12 & 3;
 }
+
+/* State components. */
+#define XCR0_X87 BIT(0)
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+#define XCR0_VECTORS (XCR0_SSE | XCR0_AVX) /* what AVX needs */
 
 #define CR0_PE BIT(0)
 #define CR0_MP BIT(1)

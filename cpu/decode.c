@@ -7,8 +7,8 @@
  *
  * INV-1: never reads beyond `available` bytes, nor beyond the fifteenth.
  *
- * Sources: SDM 2A ch. 2 (instruction format), SDM 2D app. A (operand letters, opcode maps),
- * SDM 3A §2.5 (CR0.EM, MP, TS), §10.1 (CR4.OSFXSR).
+ * Sources: SDM 2A ch. 2 (instruction format; §2.3 the VEX prefix, §2.4 what it makes undefined),
+ * SDM 2D app. A (operand letters, opcode maps), SDM 3A §2.5 (CR0.EM, MP, TS), §10.1 (CR4.OSFXSR).
  */
 #include "cpu/decode.h"
 
@@ -26,6 +26,11 @@ struct decoding {
     uint8_t rex;
     uint8_t segment; /* enum seg; SEG_COUNT without override */
     uint8_t map, opcode;
+    uint8_t prefix;        /* enum prefix_class */
+    uint8_t vex_form;      /* VEX.W + 2 * VEX.L */
+    uint8_t vvvv;          /* a register's number */
+    bool vector_index;     /* SIB's index is a vector register */
+    const struct feature_set *features;
 };
 
 /* --- reading; each answers false when the bytes end */
@@ -111,9 +116,66 @@ static bool read_prefixes(struct decoding *d, struct insn *insn)
     return false;
 }
 
-static bool read_opcode(struct decoding *d)
+/* The mandatory prefix in force. */
+static enum prefix_class prefix_class(const struct decoding *d, const struct insn *insn)
 {
+    if (insn->rep)
+        return insn->rep == REP_F3 ? PREFIX_F3 : PREFIX_F2;
+    return d->operand_prefix ? PREFIX_66 : PREFIX_NONE;
+}
+
+/* C4 and C5 are LES and LDS where these exist, unless ModRM would name a register. */
+static bool starts_vex(const struct decoding *d, bool *ended)
+{
+    if (d->opcode != 0xc4 && d->opcode != 0xc5)
+        return false;
+    if (d->code == CODE_64)
+        return true;
+    *ended = d->at >= d->limit;
+    return !*ended && d->bytes[d->at] >= 0xc0;
+}
+
+enum { VEX_NOT_R = 0x80, VEX_NOT_X = 0x40, VEX_NOT_B = 0x20, VEX_MAP = 0x1f, VEX_W = 0x80, VEX_L = 4 };
+
+/* The rest of a VEX prefix, and the opcode.  An encoding that no instruction can have gets map
+ * OPCODE_MAPS. */
+static bool read_vex(struct decoding *d, struct insn *insn)
+{
+    const bool barred = d->rex || d->prefix != PREFIX_NONE || insn->lock;
+    uint8_t first, last;
+    if (!read_byte(d, &first))
+        return false;
+    last = first & ~VEX_W;
+    d->map = MAP_VEX_0F;
+    d->rex = first & VEX_NOT_R ? 0 : REX_R;
+    if (d->opcode == 0xc4) {
+        d->rex |= (first & VEX_NOT_X ? 0 : REX_X) | (first & VEX_NOT_B ? 0 : REX_B);
+        d->map = (uint8_t)(MAP_VEX_0F - 1 + (first & VEX_MAP));
+        if (d->map < MAP_VEX_0F || d->map >= OPCODE_MAPS)
+            d->map = OPCODE_MAPS;
+        if (!read_byte(d, &last))
+            return false;
+    }
+    d->rex |= last & VEX_W ? REX_W : 0;
+    d->prefix = last & 3;
+    d->vex_form = (uint8_t)((last & VEX_W) != 0) + (last & VEX_L ? 2 : 0);
+    d->vvvv = ~last >> 3 & 15;
+    if (d->code != CODE_64) /* SDM: eight registers, and VEX.W is no operand size */
+        d->rex = 0;
+    if (barred)
+        d->map = OPCODE_MAPS;
+    return read_byte(d, &d->opcode);
+}
+
+static bool read_opcode(struct decoding *d, struct insn *insn)
+{
+    bool ended = false;
     d->map = MAP_1;
+    d->prefix = (uint8_t)prefix_class(d, insn);
+    if (starts_vex(d, &ended))
+        return read_vex(d, insn);
+    if (ended)
+        return false;
     if (d->opcode != 0x0f)
         return true;
     d->map = MAP_0F;
@@ -126,22 +188,15 @@ static bool read_opcode(struct decoding *d)
 }
 
 /* --- the row */
-static enum prefix_class prefix_class(const struct decoding *d, const struct insn *insn)
-{
-    if (insn->rep)
-        return insn->rep == REP_F3 ? PREFIX_F3 : PREFIX_F2;
-    return d->operand_prefix ? PREFIX_66 : PREFIX_NONE;
-}
-
 /* The row that owns the encoding, or OPCODE_COUNT. */
 static unsigned find_row(const struct decode_index *index, const struct decode_slot *slot,
-                         unsigned mode_bit, enum prefix_class prefix, uint8_t modrm,
-                         const struct feature_set *features)
+                         unsigned mode_bit, const struct decoding *d, uint8_t modrm)
 {
     bool memory = modrm < 0xc0;
     const struct decode_entry *entry = index->entries + slot->first;
     for (unsigned n = slot->count; n > 0; n--, entry++) {
-        if (!(entry->modes & mode_bit) || !(entry->prefixes >> prefix & 1))
+        if (!(entry->modes & mode_bit) || !(entry->prefixes >> d->prefix & 1) ||
+            !(entry->vex_forms >> d->vex_form & 1))
             continue;
         if ((modrm & entry->mask) != entry->value)
             continue;
@@ -149,7 +204,7 @@ static unsigned find_row(const struct decode_index *index, const struct decode_s
             continue;
         /* WHY: an absent instruction leaves its encoding to the less specific one, as on the
          * processors that lack it: LZCNT is BSR, PAUSE is NOP. */
-        if (feature_has(features, opcode_rows[entry->row].feature))
+        if (feature_has(d->features, opcode_rows[entry->row].feature))
             return entry->row;
     }
     return OPCODE_COUNT;
@@ -192,6 +247,8 @@ static unsigned operand_size(const struct decoding *d, const struct opcode_row *
         unsigned size = size_v(d, operand_prefix);
         return size == SIZE_64 ? SIZE_32 : size;
     }
+    case SZ_L:
+        return d->vex_form & 2 ? VECTOR_256 : VECTOR_128;
     default: /* SZ_Q, SZ_X */
         return SIZE_64;
     }
@@ -255,7 +312,7 @@ static bool read_memory_32(struct decoding *d, struct insn *insn)
         if (!read_byte(d, &sib))
             return false;
         unsigned index = (sib >> 3 & 7) | (d->rex & REX_X ? 8 : 0);
-        if (index != RSP) {
+        if (index != RSP || d->vector_index) {
             insn->index = (uint8_t)index;
             insn->scale = sib >> 6;
         }
@@ -335,6 +392,7 @@ static bool read_immediate(struct decoding *d, struct insn *insn, unsigned opera
     int64_t value;
     switch (operand) {
     case O_Ib:
+    case O_Lx:
         size = 1;
         is_signed = false;
         break;
@@ -386,7 +444,7 @@ static bool is_moffs(unsigned operand)
 
 static bool is_immediate(unsigned operand)
 {
-    return (operand >= O_Ib && operand <= O_Ov);
+    return (operand >= O_Ib && operand <= O_Ov) || operand == O_Lx;
 }
 
 static bool read_operands(struct decoding *d, const struct opcode_row *row, struct insn *insn)
@@ -394,6 +452,7 @@ static bool read_operands(struct decoding *d, const struct opcode_row *row, stru
     insn->size = operand_size(d, row);
     insn->address = address_size(d);
     insn->base = insn->index = REG_ZERO;
+    d->vector_index = row->operand[1] == O_MV;
     insn->memory = row->modrm != M_NONE && insn->modrm < 0xc0 && !is_mov_special(row);
     if (!insn->memory)
         choose_segment(d, insn, false);
@@ -410,13 +469,33 @@ static bool read_operands(struct decoding *d, const struct opcode_row *row, stru
         second = true;
         insn->memory |= is_moffs(operand);
     }
+    if (map_is_vex(d->map))
+        insn->vex.vvvv = d->code == CODE_64 ? d->vvvv : d->vvvv & 7;
+    if (row->operand[2] == O_Lx && d->code != CODE_64)
+        insn->vex.imm &= 0x7f;
     return true;
 }
 
 /* --- encodings that raise #UD or #NM */
+static bool is_undefined_vex(const struct decoding *d, const struct opcode_row *row,
+                             const struct insn *insn)
+{
+    if (!(row->attributes & A_VVVV) && d->vvvv)
+        return true;
+    if (row->attributes & A_256_AVX2 && d->vex_form & 2 && !feature_has(d->features, FEAT_AVX2))
+        return true;
+    if (!d->vector_index)
+        return false;
+    /* SDM: 2A §2.3.12 and VGATHERDPS, destination, mask and indices must differ. */
+    return insn->address == SIZE_16 || (insn->modrm & 7) != 4 || insn->reg == insn->index ||
+           insn->reg == insn->vex.vvvv || insn->index == insn->vex.vvvv;
+}
+
 static bool is_undefined(const struct decoding *d, const struct opcode_row *row,
                          const struct insn *insn)
 {
+    if (map_is_vex(d->map) && is_undefined_vex(d, row, insn))
+        return true;
     if (insn->lock && !(row->attributes & A_LOCK && insn->memory))
         return true;
     if (row->attributes & A_PROT && !(d->mode & MODE_PROTECTED))
@@ -456,6 +535,10 @@ static exec_fn *unit_handler(uint32_t mode, unsigned attributes)
     if (attributes & (A_MMX | A_SSE) && mode & MODE_TS)
         return exec_device_not_available;
     if (attributes & A_FWAIT && mode & MODE_MP && mode & MODE_TS)
+        return exec_device_not_available;
+    if (attributes & A_AVX && !(mode & MODE_AVX))
+        return exec_undefined;
+    if (attributes & A_AVX && mode & MODE_TS)
         return exec_device_not_available;
     return NULL;
 }
@@ -500,10 +583,13 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
         .mode = mode,
         .code = mode & MODE_CODE,
         .segment = SEG_COUNT,
+        .features = features,
     };
     *insn = (struct insn){.row = OP_UD2, .base = REG_ZERO, .index = REG_ZERO};
-    if (!read_prefixes(&d, insn) || !read_opcode(&d))
+    if (!read_prefixes(&d, insn) || !read_opcode(&d, insn))
         return finish_short(&d, insn);
+    if (d.map == OPCODE_MAPS)
+        return finish(&d, insn, exec_undefined);
 
     unsigned mode_bit = d.code == CODE_64 ? X_64 : X_LEGACY;
     unsigned opcode = d.opcode;
@@ -516,7 +602,7 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
     if (slot->modrm_modes & mode_bit && !read_byte(&d, &insn->modrm))
         return finish_short(&d, insn);
 
-    unsigned row = find_row(index, slot, mode_bit, prefix_class(&d, insn), insn->modrm, features);
+    unsigned row = find_row(index, slot, mode_bit, &d, insn->modrm);
     if (row == OPCODE_COUNT)
         return finish(&d, insn, exec_undefined);
     insn->row = (uint16_t)row;

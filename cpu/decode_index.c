@@ -48,6 +48,13 @@ static bool has_operand(const struct opcode_row *row, unsigned operand)
     return row->operand[0] == operand || row->operand[1] == operand || row->operand[2] == operand;
 }
 
+static uint8_t vex_forms(unsigned modes)
+{
+    uint8_t by_w = modes & X_W0 ? 0x5 : modes & X_W1 ? 0xa : 0xf;
+    uint8_t by_l = modes & X_L0 ? 0x3 : modes & X_L1 ? 0xc : 0xf;
+    return by_w & by_l;
+}
+
 static struct decode_entry entry_of_row(unsigned row_number)
 {
     static const uint8_t prefixes[] = {
@@ -59,7 +66,8 @@ static struct decode_entry entry_of_row(unsigned row_number)
     struct decode_entry entry = {
         .row = (uint16_t)row_number,
         .prefixes = prefixes[row->prefix],
-        .modes = row->modes,
+        .modes = row->modes & X_ALL,
+        .vex_forms = vex_forms(row->modes),
         .register_form = true,
         .memory_form = true,
     };
@@ -99,9 +107,9 @@ static void build(void)
                 if (!row_covers(row, map, opcode))
                     continue;
                 index->entries[used++] = entry_of_row(i);
-                slot->modes |= row->modes;
+                slot->modes |= row->modes & X_ALL;
                 if (row->modrm != M_NONE)
-                    slot->modrm_modes |= row->modes;
+                    slot->modrm_modes |= row->modes & X_ALL;
             }
             slot->count = (uint16_t)(used - slot->first);
             qsort(index->entries + slot->first, slot->count, sizeof index->entries[0],

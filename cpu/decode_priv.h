@@ -15,6 +15,7 @@ struct decode_entry {
     uint16_t row;
     uint8_t prefixes;    /* bit n: may follow enum prefix_class n */
     uint8_t modes;       /* enum opcode_modes */
+    uint8_t vex_forms;   /* bit VEX.W + 2 * VEX.L */
     uint8_t mask, value; /* of the ModRM byte */
     bool register_form, memory_form;
 };

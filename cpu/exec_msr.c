@@ -90,9 +90,11 @@ EXEC(XGETBV)
     return NEXT(insn);
 }
 
-/* The state components that ring3 has: x87 and SSE. */
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
+/* The state components that the model has. */
+static uint64_t xcr0_valid(const struct cpu *cpu)
+{
+    return XCR0_X87 | XCR0_SSE | (cpu_has(cpu, FEAT_AVX) ? XCR0_AVX : 0);
+}
 
 EXEC(XSETBV)
 {
@@ -100,9 +102,12 @@ EXEC(XSETBV)
     if (!(cpu->mmu.registers.cr4 & CR4_OSXSAVE))
         RAISE_UD();
     REQUIRE_CPL0();
-    if (REG32(RCX) != 0 || !(value & XCR0_X87) || value & ~(XCR0_X87 | XCR0_SSE))
+    /* SDM: 1 §13.3, AVX's state needs SSE's. */
+    if (REG32(RCX) != 0 || !(value & XCR0_X87) || value & ~xcr0_valid(cpu) ||
+        (value & XCR0_VECTORS) == XCR0_AVX)
         RAISE_GP0();
     cpu->xcr0 = value;
+    cpu_mode_changed(cpu);
     return exec_end(cpu, insn);
 }
 

@@ -29,6 +29,9 @@ static inline void feature_add(struct feature_set *set, enum feature feature)
     set->words[feature / 64] |= UINT64_C(1) << (feature % 64);
 }
 
+/* What the host's processor has, and its system has enabled. */
+struct feature_set features_of_host(void);
+
 static inline void feature_remove(struct feature_set *set, enum feature feature)
 {
     set->words[feature / 64] &= ~(UINT64_C(1) << (feature % 64));

@@ -18,7 +18,15 @@
 #include <stdint.h>
 
 /* Bytes after the prefixes that choose the table. */
-enum opcode_map { MAP_1, MAP_0F, MAP_0F38, MAP_0F3A, OPCODE_MAPS };
+enum opcode_map {
+    MAP_1, MAP_0F, MAP_0F38, MAP_0F3A,
+    MAP_VEX_0F, MAP_VEX_0F38, MAP_VEX_0F3A, /* the same three behind a VEX prefix */
+    OPCODE_MAPS
+};
+static inline bool map_is_vex(unsigned map)
+{
+    return map >= MAP_VEX_0F;
+}
 
 /* Which ModRM bytes belong to the row. */
 enum {
@@ -43,8 +51,12 @@ enum opcode_prefix {
     P_SIZE, /* none of F3, F2; 66 is the operand size: MOVBE, RDRAND … */
 };
 
-/* Modes where the row exists. */
-enum opcode_modes { X_LEGACY = 1, X_64 = 2, X_ALL = 3 };
+/* Modes where the row exists, and the values of VEX.W and VEX.L where not all are the row's: none of
+ * a pair means both (WIG, LIG). */
+enum opcode_modes {
+    X_LEGACY = 1, X_64 = 2, X_ALL = 3,
+    X_W0 = 4, X_W1 = 8, X_L0 = 16, X_L1 = 32,
+};
 
 /* How the operand size is found. */
 enum opcode_size {
@@ -59,6 +71,7 @@ enum opcode_size {
     SZ_N,   /* the size of the mode's registers: 64 in 64-bit mode, else 32: MOV CR … */
     SZ_Z,   /* 16 or 32 (never 64): INS/OUTS, far pointers' offset … */
     SZ_X,   /* 128 */
+    SZ_L,   /* 128 or 256 by VEX.L: insn->size is VECTOR_128 or VECTOR_256 */
 };
 
 /* Operands in the SDM's letters. */
@@ -83,6 +96,12 @@ enum opcode_operand {
     O_Wx, O_Wq, O_Wd, O_Ww, O_Wss, O_Wsd, O_Wps, O_Wpd, /* XMM: ModRM.rm or memory */
     O_Ux, O_Uq,                         /* XMM: ModRM.rm, register only */
     O_XMM0,
+    O_By,                               /* VEX.vvvv: general register */
+    O_Lx,                               /* immediate, whose bits 7:4 name an XMM or YMM register */
+    O_Wh, O_Wf, O_We,                   /* Wx, of which a half, a quarter, an eighth is in memory */
+    O_Wdq, O_Mqq,                       /* Wx of 128 bits whatever VEX.L says; memory of 256 */
+    O_Wb,
+    O_MV,                               /* memory at addresses with a vector of indices: VSIB */
     O_ST0, O_STi,
     O_EwRv, O_EbRd,                     /* word (byte) in memory, whole register in mod = 3 */
 };
@@ -126,6 +145,9 @@ enum {
     A_BRANCH = 1 << 12,   /* may continue elsewhere than at the next instruction */
     A_STORE_ONLY = 1 << 13, /* operand 1 is written and not read */
     A_IGNORE_66 = 1 << 14, /* 66 does not choose the operand size: Intel's near branches … */
+    A_AVX = 1 << 15,       /* #UD by !CR4.OSXSAVE or XCR0, #NM by CR0.TS */
+    A_VVVV = 1 << 16,      /* VEX.vvvv is an operand too, the second; else it must be 1111b */
+    A_256_AVX2 = 1 << 17,  /* with VEX.L, #UD without AVX2 */
 };
 
 /* What the translator does with a form. */
@@ -161,6 +183,7 @@ enum seg { ES, CS, SS, DS, FS, GS,
            SEG_COUNT };
 
 enum op_size { SIZE_8, SIZE_16, SIZE_32, SIZE_64 }; /* log2 of bytes */
+enum { VECTOR_128, VECTOR_256 };                    /* insn->size in rows of SZ_L: VEX.L */
 
 struct cpu;
 struct insn;
@@ -169,12 +192,18 @@ typedef int exec_fn(struct cpu *cpu, const struct insn *insn);
 /* One decoded instruction: 32 bytes, two to a cache line. */
 struct insn {
     exec_fn *exec;
-    uint64_t imm;    /* immediate, sign-extended as the row says; Ap/ENTER: see disp; moffs: here */
+    union {
+        uint64_t imm; /* immediate, sign-extended as the row says; Ap/ENTER: see disp; moffs: here */
+        struct {
+            uint32_t imm;
+            uint8_t vvvv; /* a register's number, 0 when there is none */
+        } vex;        /* behind a VEX prefix */
+    };
     int32_t disp;    /* displacement; Ap: the selector; ENTER: the nesting level (imm: the size);
                         RIP-relative: relative to the NEXT instruction, see `rip` */
     uint16_t row;    /* enum opcode */
     uint16_t offset; /* of the instruction's first byte from the block's, bytes */
-    uint8_t base, index; /* enum reg; REG_ZERO when absent */
+    uint8_t base, index; /* enum reg; REG_ZERO when absent; MV: index is a vector's number */
     uint8_t reg;     /* ModRM.reg with REX.R, or opcode's low bits (Zv); byte rows: byte offset */
     uint8_t rm;      /* ModRM.rm with REX.B when mod = 3; byte rows: byte offset */
     uint8_t length;  /* bytes, 1..15 */
@@ -211,7 +240,7 @@ struct opcode_row {
     uint32_t flags_read, flags_written, flags_undefined;
     uint8_t feature; /* enum feature, cpu/features.h */
     uint8_t privilege;
-    uint16_t attributes;
+    uint32_t attributes;
     uint8_t policy_register, policy_memory;
 };
 extern const struct opcode_row opcode_rows[OPCODE_COUNT];

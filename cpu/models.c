@@ -11,10 +11,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <cpuid.h>
-#endif
-
 struct base_model {
     const char *name, *vendor, *brand, *help;
     uint32_t signature, max_leaf, max_extended_leaf;
@@ -94,51 +90,20 @@ static struct feature_set features_that_work(void)
     for (unsigned f = 0; f < FEATURE_COUNT; f++)
         if (!feature_host_supports(f))
             feature_remove(&set, f);
-    /* LIMIT: of BMI1 there is TZCNT, not what needs VEX. */
-    feature_remove(&set, FEAT_BMI1);
     return set;
 }
 
 bool feature_host_supports(enum feature feature)
 {
-#if defined(__x86_64__) || defined(__i386__)
-    unsigned eax, ebx, ecx = 0, edx, ebx7 = 0, ignored;
-    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx))
-        ecx = 0;
-    if (!__get_cpuid_count(7, 0, &ignored, &ebx7, &eax, &edx))
-        ebx7 = 0;
     switch (feature) {
-    case FEAT_SSE3:
-        return ecx & bit_SSE3;
-    case FEAT_SSSE3:
-        return ecx & bit_SSSE3;
-    case FEAT_SSE41:
-        return ecx & bit_SSE4_1;
-    case FEAT_SSE42:
-        return ecx & bit_SSE4_2;
-    case FEAT_PCLMUL:
-        return ecx & bit_PCLMUL;
-    case FEAT_AES:
-        return ecx & bit_AES;
-    case FEAT_SHA:
-        return ebx7 & bit_SHA;
+    case FEAT_SSE3: case FEAT_SSSE3: case FEAT_SSE41: case FEAT_SSE42: case FEAT_PCLMUL:
+    case FEAT_AES: case FEAT_SHA: case FEAT_AVX: case FEAT_AVX2: case FEAT_FMA: case FEAT_F16C: {
+        const struct feature_set host = features_of_host();
+        return feature_has(&host, feature);
+    }
     default:
         return true;
     }
-#else
-    switch (feature) {
-    case FEAT_SSE3:
-    case FEAT_SSSE3:
-    case FEAT_SSE41:
-    case FEAT_SSE42:
-    case FEAT_PCLMUL:
-    case FEAT_AES:
-    case FEAT_SHA:
-        return false;
-    default:
-        return true;
-    }
-#endif
 }
 
 /* --- parsing */

@@ -46,7 +46,7 @@ int opcode_key_check(uint32_t key)
 {
     switch (key) {
 #define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, ...)                             \
-    case (modes) << 24 | (map) << 22 | (prefix) << 19 | (modrm) << 8 | (opcode):                   \
+    case (modes) << 25 | (map) << 22 | (prefix) << 19 | (modrm) << 8 | (opcode):                   \
         return OP_##id;
 #include "cpu/opcodes.def"
 #undef OP

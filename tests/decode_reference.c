@@ -111,6 +111,19 @@ static void canonical(const struct encoding *encoding, const char *from, char *n
 }
 
 /* --- taking apart */
+static void encoding_parse_vex(struct encoding *encoding, const uint8_t *bytes, unsigned *at)
+{
+    encoding->vex = bytes[*at];
+    encoding->map = MAP_VEX_0F;
+    if (encoding->opcode == 0xc4) {
+        unsigned map = MAP_VEX_0F - 1 + (bytes[(*at)++] & 31);
+        encoding->map = map < MAP_VEX_0F || map > OPCODE_MAPS ? OPCODE_MAPS : (uint8_t)map;
+        encoding->vex = bytes[*at];
+    }
+    ++*at;
+    encoding->opcode = bytes[(*at)++];
+}
+
 void encoding_parse(struct encoding *encoding, const uint8_t *bytes, unsigned code)
 {
     unsigned at = 0, segments = 0, operand = 0, address = 0, locks = 0, f2 = 0, f3 = 0;
@@ -147,7 +160,9 @@ void encoding_parse(struct encoding *encoding, const uint8_t *bytes, unsigned co
         (operand > 1) + (address > 1) + (locks > 1) + (segments > 1) + (f2 + f3 + locks > 1);
     encoding->legacy = operand + address + locks + segments + f2 + f3;
     encoding->opcode = bytes[at++];
-    if (encoding->opcode == 0x0f) {
+    if ((encoding->opcode & 0xfe) == 0xc4 && (code == CODE_64 || bytes[at] >= 0xc0)) {
+        encoding_parse_vex(encoding, bytes, &at);
+    } else if (encoding->opcode == 0x0f) {
         encoding->map = MAP_0F;
         encoding->opcode = bytes[at++];
         if (encoding->opcode == 0x38 || encoding->opcode == 0x3a) {
@@ -205,8 +220,8 @@ static enum decode_result decode_own(const struct encoding *encoding, struct ins
 {
     struct feature_set features;
     memset(&features, 0xff, sizeof features);
-    return decode(encoding->bytes, ENCODING_BYTES, encoding->code | MODE_PROTECTED | MODE_OSFXSR,
-                  &features, insn);
+    return decode(encoding->bytes, ENCODING_BYTES,
+                  encoding->code | MODE_PROTECTED | MODE_OSFXSR | MODE_AVX, &features, insn);
 }
 
 void reference_own(const struct encoding *encoding, struct verdict *verdict)
@@ -224,14 +239,13 @@ void reference_own(const struct encoding *encoding, struct verdict *verdict)
 static bool capstone_beyond(const struct encoding *encoding, const cs_insn *insn)
 {
     static const bool groups[X86_GRP_ENDING] = {
-        [X86_GRP_VM] = true,    [X86_GRP_3DNOW] = true,  [X86_GRP_AVX] = true,
-        [X86_GRP_AVX2] = true,  [X86_GRP_AVX512] = true, [X86_GRP_BMI] = true,
-        [X86_GRP_BMI2] = true,  [X86_GRP_F16C] = true,   [X86_GRP_FMA] = true,
-        [X86_GRP_FMA4] = true,  [X86_GRP_HLE] = true,    [X86_GRP_RTM] = true,
-        [X86_GRP_SSE4A] = true, [X86_GRP_XOP] = true,    [X86_GRP_CDI] = true,
-        [X86_GRP_ERI] = true,   [X86_GRP_TBM] = true,    [X86_GRP_SGX] = true,
-        [X86_GRP_DQI] = true,   [X86_GRP_BWI] = true,    [X86_GRP_PFI] = true,
-        [X86_GRP_VLX] = true,   [X86_GRP_ADX] = true,
+        [X86_GRP_VM] = true,   [X86_GRP_3DNOW] = true,  [X86_GRP_AVX] = true,
+        [X86_GRP_AVX2] = true, [X86_GRP_AVX512] = true, [X86_GRP_F16C] = true,
+        [X86_GRP_FMA] = true,  [X86_GRP_FMA4] = true,   [X86_GRP_HLE] = true,
+        [X86_GRP_RTM] = true,  [X86_GRP_SSE4A] = true,  [X86_GRP_XOP] = true,
+        [X86_GRP_CDI] = true,  [X86_GRP_ERI] = true,    [X86_GRP_TBM] = true,
+        [X86_GRP_SGX] = true,  [X86_GRP_DQI] = true,    [X86_GRP_BWI] = true,
+        [X86_GRP_PFI] = true,  [X86_GRP_VLX] = true,
     };
     /* Those that have no group, or a wrong one. */
     static const char *const names[] = {"getsec",    "xsavec", "xsavec64", "xsaves", "xsaves64",
@@ -241,7 +255,7 @@ static bool capstone_beyond(const struct encoding *encoding, const cs_insn *insn
     for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
         if (!strcmp(insn->mnemonic, names[i]))
             return true;
-    if (encoding->map == MAP_1 && (encoding->opcode & 0xfe) == 0xc4 && insn->mnemonic[0] == 'v')
+    if (map_is_vex(encoding->map) && insn->mnemonic[0] == 'v')
         return true;
     for (unsigned i = 0; i < insn->detail->groups_count; i++) {
         unsigned group = insn->detail->groups[i];
@@ -296,6 +310,9 @@ static bool zydis_beyond(const ZydisDecodedInstruction *insn)
     case ZYDIS_ISA_EXT_INVPCID:
     case ZYDIS_ISA_EXT_XSAVE:
     case ZYDIS_ISA_EXT_XSAVEOPT:
+    case ZYDIS_ISA_EXT_BMI1:
+    case ZYDIS_ISA_EXT_BMI2:
+    case ZYDIS_ISA_EXT_ADOX_ADCX:
         return insn->meta.isa_set == ZYDIS_ISA_SET_LWP || insn->meta.isa_set == ZYDIS_ISA_SET_AMD;
     default:
         return true;

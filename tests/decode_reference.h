@@ -19,6 +19,7 @@ struct encoding {
     unsigned repeated; /* prefixes of a group that already had one */
     unsigned legacy;   /* prefixes that are not REX */
     uint8_t rex;
+    uint8_t vex; /* the last byte of a VEX prefix: W vvvv L pp */
     uint8_t map, opcode, modrm; /* modrm: the byte after the opcode, whatever it is */
 };
 

@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "cpu/cpu.h"
 #include "cpu/decode.h"
+#include "tests/vex_bytes.h"
 
 #include <string.h>
 
@@ -289,6 +290,8 @@ static unsigned put_prefixes(uint8_t *bytes, const struct opcode_row *row, bool 
     /* Processors differ: Intel's ignore 66 on near branches of 64-bit code, AMD's heed it. */
     if (row->size == SZ_F64 && code_64)
         takes_66 = false;
+    if (map_is_vex(row->map))
+        return at + vex_put(bytes + at, row, code_64, (uint32_t)(random_next(random) >> 32));
     if (takes_66 && chance(random, 30))
         bytes[at++] = 0x66;
     if (memory && row->attributes & A_LOCK && chance(random, 25))
@@ -333,7 +336,7 @@ static unsigned put_instruction(struct exec_case *c, const struct opcode_row *ro
     for (unsigned i = 0; i < 16; i += 8)
         store_le64(c->bytes + i, random_next(random));
     unsigned at = put_prefixes(c->bytes, row, memory, c->code_64, random);
-    if (row->map != MAP_1)
+    if (row->map != MAP_1 && !map_is_vex(row->map))
         c->bytes[at++] = 0x0f;
     if (row->map == MAP_0F38 || row->map == MAP_0F3A)
         c->bytes[at++] = row->map == MAP_0F38 ? 0x38 : 0x3a;

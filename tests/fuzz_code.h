@@ -5,6 +5,7 @@
 #include "cpu/decode.h"
 #include "cpu/msr.h"
 #include "tests/exec_alone.h"
+#include "tests/vex_bytes.h"
 
 enum { FUZZ_CODE_MAX = 48, FUZZ_BYTES_MAX = FUZZ_CODE_MAX * 3 * INSN_LENGTH_MAX + 16 };
 
@@ -55,6 +56,8 @@ static inline unsigned fuzz_prefixes(struct random *dice, const struct opcode_ro
     unsigned at = 0;
     while (fuzz_chance(dice, 12) && at < 4)
         bytes[at++] = any[fuzz_pick(dice, ARRAY_LENGTH(any))];
+    if (map_is_vex(row->map))
+        return at + vex_put(bytes + at, row, code_64, (uint32_t)(random_next(dice) >> 32));
     if (row->attributes & (A_REP | A_REPZ) && fuzz_chance(dice, 50))
         bytes[at++] = 0xf2 | fuzz_pick(dice, 2);
     if (row->attributes & A_LOCK && fuzz_chance(dice, 15))
@@ -76,7 +79,7 @@ static inline unsigned fuzz_instruction(struct random *dice, const struct opcode
     for (unsigned i = 0; i < 32; i += 8)
         store_le64(bytes + i, random_next(dice));
     unsigned at = fuzz_prefixes(dice, row, bytes, (mode & MODE_CODE) == CODE_64);
-    if (row->map != MAP_1)
+    if (row->map != MAP_1 && !map_is_vex(row->map))
         bytes[at++] = 0x0f;
     if (row->map == MAP_0F38 || row->map == MAP_0F3A)
         bytes[at++] = row->map == MAP_0F38 ? 0x38 : 0x3a;

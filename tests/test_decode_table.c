@@ -3,12 +3,13 @@
  * addresses, immediates and processor state. */
 #include "cpu/decode.h"
 #include "cpu/exec.h"
+#include "tests/vex_bytes.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PROTECTED = MODE_PROTECTED | MODE_OSFXSR };
+enum { PROTECTED = MODE_PROTECTED | MODE_OSFXSR | MODE_AVX };
 
 static struct feature_set all_features(void)
 {
@@ -67,10 +68,18 @@ static bool prefix_fits(const struct opcode_row *row, unsigned prefix)
     }
 }
 
+/* `mode` has the values of VEX.W and VEX.L too. */
+static bool form_fits(const struct opcode_row *row, unsigned mode)
+{
+    const unsigned w = X_W0 | X_W1, l = X_L0 | X_L1;
+    return row->modes & mode & X_ALL && (!(row->modes & w) || row->modes & mode & w) &&
+           (!(row->modes & l) || row->modes & mode & l);
+}
+
 static unsigned right(const struct opcode_row *row, unsigned opcode, unsigned prefix,
                       unsigned modrm, unsigned mode)
 {
-    if (!(row->modes & mode) || opcode - row->opcode >= row_span(row) || !prefix_fits(row, prefix))
+    if (!form_fits(row, mode) || opcode - row->opcode >= row_span(row) || !prefix_fits(row, prefix))
         return 0;
     unsigned of_modrm = modrm_right(row, modrm);
     return of_modrm ? of_modrm * 4 + (row_span(row) == 1) * 2 + (row->prefix != P_ANY) : 0;
@@ -105,12 +114,17 @@ static unsigned check_encodings(unsigned map, unsigned opcode, unsigned prefix, 
 Test(decode_table, no_two_rows_claim_an_encoding)
 {
     static const uint8_t prefixes[] = {0, 0x66, 0xf3, 0xf2};
+    static const uint8_t forms[] = {
+        X_LEGACY | X_W0 | X_L0, X_LEGACY | X_W1 | X_L0, X_LEGACY | X_W0 | X_L1,
+        X_LEGACY | X_W1 | X_L1, X_64 | X_W0 | X_L0,     X_64 | X_W1 | X_L0,
+        X_64 | X_W0 | X_L1,     X_64 | X_W1 | X_L1,
+    };
     unsigned failures = 0;
     for (unsigned map = 0; map < OPCODE_MAPS; map++)
         for (unsigned opcode = 0; opcode < 256; opcode++)
-            for (unsigned prefix = 0; prefix < 4; prefix++)
-                failures += check_encodings(map, opcode, prefixes[prefix], X_LEGACY) +
-                            check_encodings(map, opcode, prefixes[prefix], X_64);
+            for (unsigned n = 0; n < ARRAY_LENGTH(prefixes) * ARRAY_LENGTH(forms); n++)
+                failures += check_encodings(map, opcode, prefixes[n % ARRAY_LENGTH(prefixes)],
+                                            forms[n / ARRAY_LENGTH(prefixes)]);
     cr_expect_eq(failures, 0);
 }
 
@@ -155,16 +169,21 @@ static bool reach(unsigned number, unsigned code, unsigned *missing)
         struct insn insn;
         if (n & 256 && code != CODE_64)
             continue;
-        for (unsigned i = 0; i < 2 && prefix[i]; i++)
-            bytes[at++] = prefix[i];
-        if (n & 256)
-            bytes[at++] = 0x48;
-        if (row->map != MAP_1)
-            bytes[at++] = 0x0f;
-        if (row->map == MAP_0F38 || row->map == MAP_0F3A)
-            bytes[at++] = row->map == MAP_0F38 ? 0x38 : 0x3a;
+        if (map_is_vex(row->map)) { /* the dice: W, L, and a vvvv that is no other operand */
+            at = vex_put(bytes, row, code == CODE_64, (n / 512 & 3) | 9 << 2 | 7 << 6);
+        } else {
+            for (unsigned i = 0; i < 2 && prefix[i]; i++)
+                bytes[at++] = prefix[i];
+            if (n & 256)
+                bytes[at++] = 0x48;
+            if (row->map != MAP_1)
+                bytes[at++] = 0x0f;
+            if (row->map == MAP_0F38 || row->map == MAP_0F3A)
+                bytes[at++] = row->map == MAP_0F38 ? 0x38 : 0x3a;
+        }
         bytes[at++] = row->opcode;
         bytes[at] = (uint8_t)modrm;
+        bytes[at + 1] = 0x28; /* SIB: the index is register 5 */
         if (decode(bytes, 15, code | PROTECTED, &features, &insn) != DECODE_OK ||
             insn.row != number)
             continue;

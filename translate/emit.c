@@ -34,9 +34,34 @@ void emit_u64(struct emitter *e, uint64_t value)
     emit_bytes(e, &value, 8);
 }
 
+/* A VEX prefix, the short one if it can be, and the opcode. */
+static void emit_vex_head(struct emitter *e, struct host_op op, unsigned rex)
+{
+    const unsigned mandatory = op.prefix == 0x66   ? 1
+                               : op.prefix == 0xf3 ? 2
+                               : op.prefix == 0xf2 ? 3
+                                                   : 0;
+    const unsigned w = op.width == SIZE_64;
+    const unsigned last = w << 7 | (~op.vvvv & 15u) << 3 | (unsigned)op.wide << 2 | mandatory;
+    const unsigned inverted = ~rex & (REX_R | REX_X | REX_B);
+    if (op.map == MAP_VEX_0F && !w && inverted & REX_X && inverted & REX_B) {
+        emit_byte(e, 0xc5);
+        emit_byte(e, (uint8_t)((inverted & REX_R) << 5 | last));
+    } else {
+        emit_byte(e, 0xc4);
+        emit_byte(e, (uint8_t)(inverted << 5 | (op.map - MAP_VEX_0F + 1)));
+        emit_byte(e, (uint8_t)last);
+    }
+    emit_byte(e, op.opcode);
+}
+
 /* Prefixes, REX and opcode bytes. */
 static void emit_head(struct emitter *e, struct host_op op, unsigned rex, uint8_t opcode)
 {
+    if (map_is_vex(op.map)) {
+        emit_vex_head(e, op, rex);
+        return;
+    }
     if (op.lock)
         emit_byte(e, 0xf0);
     if (op.width == SIZE_16)

@@ -4,7 +4,7 @@
  * code itself sees are those of the executable one.  When the stretch is full, nothing more is written
  * and `full` is set: the caller looks once, at the end.
  *
- * Sources: SDM 2A ch. 2 (instruction format).
+ * Sources: SDM 2A ch. 2 (instruction format; §2.3 the VEX prefix).
  */
 #ifndef TRANSLATE_EMIT_H
 #define TRANSLATE_EMIT_H
@@ -30,6 +30,8 @@ struct host_op {
     bool lock;
     bool legacy;    /* no REX: byte registers 4..7 are AH..BH, or nothing wants one */
     bool byte_rm;   /* rm is a byte register whatever the width: MOVZX … */
+    uint8_t vvvv;   /* in maps behind VEX: the register there, 0 for none; 64 bits: VEX.W */
+    bool wide;      /* VEX.L */
 };
 
 /* A place in memory: [base + disp], [base + index << scale + disp] (index: HOST_NONE for none). */

@@ -230,6 +230,7 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
     if (!translator)
         return error_set(error, ENOMEM, "translator: out of host memory; free some");
     translator->options = *options;
+    translator->host = features_of_host();
     translator->threshold = options->threshold ? options->threshold : THRESHOLD_DEFAULT;
     size_t bytes = options->cache_bytes ? options->cache_bytes
                                         : (size_t)CODE_CACHE_DEFAULT_MIB << 20;

@@ -94,6 +94,7 @@ enum callout_mode {
 
 struct translator {
     struct translate_options options;
+    struct feature_set host; /* what the host's processor has: the rest is not copied */
     struct code_cache cache;
     struct translated *regions[CODE_REGIONS];
     struct cooling cooling;
