@@ -243,25 +243,8 @@ static bool call(struct translating *t)
     return true;
 }
 
-<<<<<<< translate/translate_branch.c
-/* T0: a context.  The jump that is taken if it does not hold now. */
-static uint8_t *emit_context_check(struct emitter *e)
-{
-    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
-    uint8_t *holds = emit_jump_if(e, COND_Z);
-    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(global_context));
-    uint8_t *over = emit_jump_if(e, COND_NZ);
-    emit_jump_here(e, holds);
-    return over;
-}
-
 /* T0: a target.  T1 = where the jump cache would have it. */
 static void emit_jump_entry(struct emitter *e)
-=======
-/* T0: a target.  Finds it in the jump cache: T1 is its entry; or the block is left for the interpreter,
- * with nothing done. */
-static void look_up_target(struct translating *t)
->>>>>>> /tmp/sh/theirs.tmp
 {
     emit_mov(e, SIZE_64, HOST_T1, HOST_T0);
     emit_shift_imm(e, 5, SIZE_64, HOST_T1, 14);
@@ -272,7 +255,7 @@ static void look_up_target(struct translating *t)
     emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 0, CPU_AT(jumps)});
 }
 
-/* T0: a target.  Finds it in the jump cache: rip and code_page are set, T1 is its entry; or the block
+/* T0: a target.  Finds it in the jump cache: T1 is its entry; or the block
  * is left for the interpreter, with nothing done. */
 static void look_up_target(struct translating *t)
 {
