@@ -424,10 +424,11 @@ static int after_load(void *object, struct error *error)
 }
 
 void rtc_attach(struct rtc *rtc, struct bus *ports, struct clock *clock, struct irq_line irq,
-                int64_t base_seconds)
+                struct timespec base)
 {
     *rtc = (struct rtc){.clock = clock, .irq = irq};
-    rtc->state.seconds = base_seconds;
+    rtc->state.seconds = base.tv_sec;
+    rtc->state.phase_ns = -base.tv_nsec;
     rtc->state.cmos[REGISTER_A] = A_DIVIDER_32K | 6;
     rtc->state.cmos[REGISTER_B] = B_24_HOURS;
     timer_init(&rtc->timer, clock, fire, rtc);

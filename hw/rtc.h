@@ -15,6 +15,8 @@
 #include "base/irq.h"
 #include "hw/device.h"
 
+#include <time.h>
+
 enum { RTC_CMOS_BYTES = 128, RTC_CENTURY = 0x32 };
 
 struct rtc_state {
@@ -37,10 +39,10 @@ struct rtc {
     void *opaque;
 };
 
-/* `base_seconds`: date and time at virtual time 0, in seconds since 1970 (local time if the guest
- * shall see local time). */
+/* `base`: date and time at virtual time 0, since 1970 (local time if the guest shall see local
+ * time); its nanoseconds are those of the second that runs then. */
 void rtc_attach(struct rtc *rtc, struct bus *ports, struct clock *clock, struct irq_line irq,
-                int64_t base_seconds);
+                struct timespec base);
 /* CMOS RAM (0Eh..7Fh), for the board to describe the machine to the firmware. */
 void rtc_set_cmos(struct rtc *rtc, unsigned index, uint8_t value);
 uint8_t rtc_cmos(const struct rtc *rtc, unsigned index);

@@ -151,15 +151,19 @@ static void board_attach_pci(struct board *board, struct machine *machine)
                firmware->vga_bios_bytes);
 }
 
-static int64_t board_rtc_base(const struct machine_config *config)
+/* The guest's seconds begin when the host's do. */
+static struct timespec board_rtc_base(const struct machine_config *config)
 {
-    time_t now = time(NULL);
+    struct timespec now;
     struct tm local;
+    clock_gettime(CLOCK_REALTIME, &now);
     switch (config->rtc_base) {
     case RTC_LOCALTIME:
-        return localtime_r(&now, &local) ? now + local.tm_gmtoff : now;
+        if (localtime_r(&now.tv_sec, &local))
+            now.tv_sec += local.tm_gmtoff;
+        break;
     case RTC_DATETIME:
-        return config->rtc_datetime;
+        return (struct timespec){.tv_sec = config->rtc_datetime};
     case RTC_UTC:
         break;
     }

@@ -23,11 +23,17 @@ static void set(uint8_t index, uint8_t value)
     rig_out(&rig, 0x71, value);
 }
 
-static void set_up_at(int64_t base)
+static void set_up_within(int64_t base, int64_t ns)
 {
     rig_init(&rig);
-    rtc_attach(&rtc, &rig.ports, &rig.clock, rig_line(&rig, 0), base);
+    rtc_attach(&rtc, &rig.ports, &rig.clock, rig_line(&rig, 0),
+               (struct timespec){.tv_sec = base, .tv_nsec = ns});
     rtc_class.reset(&rtc, RESET_POWER_ON);
+}
+
+static void set_up_at(int64_t base)
+{
+    set_up_within(base, 0);
 }
 
 static void set_up(void)
@@ -86,6 +92,25 @@ Test(rtc, runs_with_the_clock)
     rig_run(&rig, 86400 * NS_PER_SECOND);
     cr_assert_eq(seconds_shown(), BASE + 86401);
     cr_assert_eq(clock_deadline_ns(&rig.clock), CLOCK_NEVER, "and costs nothing");
+    rig_free(&rig);
+}
+
+Test(rtc, seconds_begin_where_the_base_says)
+{
+    set_up_within(BASE, 750 * MILLISECOND);
+    set(0x0b, 0x12); /* an interrupt at each update */
+    rig_run(&rig, 250 * MILLISECOND - 1);
+    cr_assert_eq(seconds_shown(), BASE);
+    cr_assert(get(0x0a) & 0x80, "an update is in progress");
+    cr_assert_eq(get(0x0c) & 0x10, 0);
+    rig_run(&rig, 1);
+    cr_assert_eq(seconds_shown(), BASE + 1);
+    cr_assert_eq(get(0x0c) & 0x90, 0x90);
+    rig_run(&rig, NS_PER_SECOND - 1);
+    cr_assert_eq(seconds_shown(), BASE + 1);
+    rig_run(&rig, 1);
+    cr_assert_eq(seconds_shown(), BASE + 2);
+    rig_check_round_trip(&rtc_class, &rtc);
     rig_free(&rig);
 }
 
