@@ -47,6 +47,12 @@ int64_t clock_now_ns(const struct clock *clock)
     return clock->running ? clock_source_ns(clock) + clock->offset_ns : clock->stopped_ns;
 }
 
+int64_t clock_convert_ns(const struct clock *clock, int64_t ns, const struct clock *other)
+{
+    int64_t at, offset = (other ? other->offset_ns : 0) - clock->offset_ns;
+    return __builtin_add_overflow(ns, offset, &at) ? CLOCK_NEVER : at;
+}
+
 int64_t clock_deadline_ns(const struct clock *clock)
 {
     return clock->count ? clock->heap[0]->deadline_ns : CLOCK_NEVER;

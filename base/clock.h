@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define NS_PER_SECOND INT64_C(1000000000)
-#define CLOCK_NEVER INT64_MAX
+#define CLOCK_NEVER   INT64_MAX
 
 struct timer {
     struct clock *clock;
@@ -22,7 +22,7 @@ struct timer {
 };
 
 struct clock {
-    int64_t offset_ns; /* virtual time = host monotonic time + offset while running */
+    int64_t offset_ns;  /* virtual time = host monotonic time + offset while running */
     int64_t stopped_ns; /* the time shown while stopped */
     bool running;
     struct timer **heap; /* armed timers, earliest first */
@@ -40,6 +40,10 @@ void clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
 /* Virtual time in ns since power-on, monotonic, safe from every thread. */
 int64_t clock_now_ns(const struct clock *clock);
+/* What `other`, which follows the same source (NULL: the source itself), shows when `clock` shows
+ * `ns`; both run.  CLOCK_NEVER: beyond what can be told.  Exact, unlike a sum of two readings,
+ * which holds whatever time passed between them. */
+int64_t clock_convert_ns(const struct clock *clock, int64_t ns, const struct clock *other);
 /* The earliest deadline, or CLOCK_NEVER. */
 int64_t clock_deadline_ns(const struct clock *clock);
 /* Fires every timer that is due, in order of deadline. */

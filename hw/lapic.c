@@ -327,10 +327,10 @@ static void describe(const void *object, FILE *out)
 {
     const struct lapic *lapic = object;
     const struct lapic_state *state = &lapic->state;
-    fprintf(out, "  id %u base %09lx%s tpr %02x ppr %02x svr %03x timer %08x/%08x\n", state->id,
+    fprintf(out, "  id %u base %09lx%s tpr %02x ppr %02x svr %03x\n", state->id,
             (unsigned long)state->base, lapic_is_x2apic(lapic) ? " x2apic" : "",
-            state->task_priority, lapic_processor_priority(lapic), state->spurious,
-            lapic_timer_current(lapic), state->timer_initial);
+            state->task_priority, lapic_processor_priority(lapic), state->spurious);
+    lapic_timer_describe(lapic, out);
     for (unsigned vector = 0; vector < 256; vector++)
         if (has_vector(state->requests, vector) || has_vector(state->in_service, vector))
             fprintf(out, "  vector %02x:%s%s%s\n", vector,

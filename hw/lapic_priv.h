@@ -60,6 +60,7 @@ void lapic_timer_set_initial(struct lapic *lapic, uint32_t count);
 void lapic_timer_set_divide(struct lapic *lapic, uint32_t value);
 uint32_t lapic_timer_current(const struct lapic *lapic);
 enum lapic_timer_mode lapic_timer_mode(const struct lapic *lapic);
+void lapic_timer_describe(const struct lapic *lapic, FILE *out);
 void lapic_timer_attach(struct lapic *lapic, struct clock *clock);
 
 #endif

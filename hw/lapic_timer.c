@@ -1,6 +1,8 @@
 /* The local APIC's timer: a function of the virtual clock, SDM 3A 10.5.4. */
 #include "hw/lapic_priv.h"
 
+#include <inttypes.h>
+
 enum { DIVIDE_BITS = 0x0b };
 
 _Static_assert(LAPIC_BUS_HZ == NS_PER_SECOND, "the timer counts nanoseconds of the clock");
@@ -131,6 +133,19 @@ void lapic_timer_reset(struct lapic *lapic)
     state->timer_deadline_ns = CLOCK_NEVER;
     state->timer_start_ns = state->timer_settled_ns = clock_now_ns(lapic->clock);
     timer_disarm(&lapic->timer);
+}
+
+void lapic_timer_describe(const struct lapic *lapic, FILE *out)
+{
+    static const char *const modes[] = {"one-shot", "periodic", "tsc-deadline"};
+    const struct lapic_state *state = &lapic->state;
+    fprintf(out, "  timer %s, count %08x of %08x, divided by %u; ", modes[lapic_timer_mode(lapic)],
+            lapic_timer_current(lapic), state->timer_initial, 1u << divide_shift(lapic));
+    if (timer_armed(&lapic->timer))
+        fprintf(out, "interrupts in %" PRId64 " ns\n",
+                lapic->timer.deadline_ns - clock_now_ns(lapic->clock));
+    else
+        fprintf(out, "not armed\n");
 }
 
 void lapic_timer_attach(struct lapic *lapic, struct clock *clock)

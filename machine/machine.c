@@ -62,12 +62,8 @@ void machine_arm_deadline(struct machine *machine)
         timer_disarm(&machine->deadline);
         return;
     }
-    int64_t host_ns =
-        deadline - clock_now_ns(&machine->clock) + clock_now_ns(&machine->loop->clock);
-    /* WHY: two readings of the clock differ by some ns; moving the timer for that is for nothing.
-     */
-    if (!timer_armed(&machine->deadline) || host_ns < machine->deadline.deadline_ns - 1000 ||
-        host_ns > machine->deadline.deadline_ns + 1000)
+    int64_t host_ns = clock_convert_ns(&machine->clock, deadline, &machine->loop->clock);
+    if (host_ns != machine->deadline.deadline_ns)
         timer_arm(&machine->deadline, host_ns);
 }
 

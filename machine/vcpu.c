@@ -87,15 +87,13 @@ static void vcpu_park(struct vcpu *vcpu)
 static void vcpu_wait(struct vcpu *vcpu, int64_t deadline_ns)
 {
     struct machine *machine = vcpu->machine;
-    if (deadline_ns == CLOCK_NEVER) {
+    int64_t at = deadline_ns == CLOCK_NEVER ? CLOCK_NEVER
+                                            : clock_convert_ns(&machine->clock, deadline_ns, NULL);
+    if (at == CLOCK_NEVER) {
         pthread_cond_wait(&vcpu->wake, &machine->loop->lock);
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t left = deadline_ns - clock_now_ns(&machine->clock);
-    int64_t at = until.tv_sec * NS_PER_SECOND + until.tv_nsec + (left > 0 ? left : 0);
-    until = (struct timespec){at / NS_PER_SECOND, at % NS_PER_SECOND};
+    struct timespec until = {at / NS_PER_SECOND, at % NS_PER_SECOND};
     pthread_cond_timedwait(&vcpu->wake, &machine->loop->lock, &until);
 }
 

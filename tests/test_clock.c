@@ -41,6 +41,27 @@ Test(clock, timers_fire_in_order_of_deadline)
     clock_free(&clock);
 }
 
+Test(clock, converts_between_clocks)
+{
+    struct clock guest, host;
+    clock_init(&guest);
+    clock_init(&host);
+    guest.source = host.source = fake_source;
+    fake_now = 1000;
+    clock_start(&host);
+    fake_now = 5000;
+    clock_start(&guest);
+    int64_t at = clock_convert_ns(&guest, 70, &host);
+    cr_assert_eq(clock_convert_ns(&guest, 70, NULL), 5070);
+    fake_now = 5070;
+    cr_assert_eq(clock_now_ns(&guest), 70);
+    cr_assert_eq(clock_now_ns(&host), at);
+    cr_assert_eq(clock_convert_ns(&guest, CLOCK_NEVER - 1, &host), CLOCK_NEVER);
+    cr_assert_eq(clock_convert_ns(&guest, CLOCK_NEVER - 1, NULL), CLOCK_NEVER);
+    clock_free(&guest);
+    clock_free(&host);
+}
+
 Test(clock, stands_still_while_stopped)
 {
     struct clock clock;

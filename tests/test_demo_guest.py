@@ -77,6 +77,8 @@ def by_hand(ring3, demo, scratch):
     answer("info mtree", r"(?s)RAM.*[Kk]eyboard|RAM.*8042|RAM.*uart|RAM")
     answer("info pci", r"8086:7000|PIIX|piix|bridge")
     answer("info pic", r".")
+    answer("info lapic", r"timer one-shot")
+    answer("info clock", r"virtual time \d+ ns, running; \d+ timers armed")
     answer("info irq", r"interrupts delivered: \d+")
     answer("info devices", r"(?s)pic.*vga|vga.*pic")
     answer("info stats", r"instructions +[1-9]\d+")

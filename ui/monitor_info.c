@@ -59,6 +59,24 @@ static void info_pic(struct monitor_call *call)
     describe(call, "pic");
 }
 
+static void info_lapic(struct monitor_call *call)
+{
+    describe(call, "lapic");
+}
+
+/* What a halted guest waits for. */
+static void info_clock(struct monitor_call *call)
+{
+    const struct clock *clock = machine_clock(call->monitor->machine);
+    const int64_t now = clock_now_ns(clock), deadline = clock_deadline_ns(clock);
+
+    fprintf(call->out, "virtual time %" PRId64 " ns, %s; %zu timers armed", now,
+            clock->running ? "running" : "stopped", clock->count);
+    if (deadline != CLOCK_NEVER)
+        fprintf(call->out, ", the first due in %" PRId64 " ns", deadline - now);
+    fputc('\n', call->out);
+}
+
 static void info_irq(struct monitor_call *call)
 {
     const struct cpu *cpu = machine_cpu(call->monitor->machine, 0);
@@ -204,10 +222,14 @@ const struct monitor_command monitor_topics[] = {
     {"block", NULL, "", "the drives, their images and counters", info_block},
     {"callouts", NULL, "", "sensitive instructions that were rewritten, and how often they ran",
      info_callouts, .holds_cpus = true},
+    {"clock", NULL, "", "virtual time, and when the next timer is due", info_clock,
+     .holds_cpus = true},
     {"cpus", NULL, "", "the processors", info_cpus, .holds_cpus = true},
     {"devices", NULL, "[NAME]", "the devices; the state of one", info_devices, .holds_cpus = true},
     {"irq", NULL, "", "the interrupt lines", info_irq, .holds_cpus = true},
     {"jit", NULL, "", "what the translator counted", info_jit, .holds_cpus = true},
+    {"lapic", NULL, "", "the local APIC, its requests and its timer", info_lapic,
+     .holds_cpus = true},
     {"mem", NULL, "[ADDRESS]", "the guest's page tables; how an address becomes a machine page",
      monitor_info_mem, .holds_cpus = true},
     {"mtree", NULL, "", "who answers at which addresses and ports", info_mtree},
