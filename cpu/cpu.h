@@ -223,18 +223,10 @@ struct jump_entry {
 };
 
 struct cpu {
-    /* --- touched by nearly every instruction */
+    /* --- touched by nearly every instruction; up to `native` within a byte's displacement of
+     * translated code's register for the cpu: translate/translating.h */
     uint64_t regs[REG_COUNT];
-    struct lazy_flags lazy;
-    uint64_t block_rip; /* instruction pointer of the running block's first byte */
-    uint64_t rip;
-    uint64_t code_base; /* what CS adds to rip: its base, 0 in 64-bit mode */
     struct shadow_view *view; /* of the current privilege */
-    uint64_t linear_mask;     /* 2^32-1 outside 64-bit mode, else all ones */
-    uint64_t ip_mask;         /* 2^32-1 (also of 16-bit code: its end is CS's limit), or all ones */
-    uint64_t stack_mask;      /* the same for the stack, by SS.B and mode */
-    uint64_t load_value;      /* what a slow load found */
-    struct segment segs[SEG_COUNT];
     uint32_t eflags; /* all but the arithmetic flags; bit 1 set */
     uint32_t mode;   /* MODE_… */
     uint8_t cpl;
@@ -252,10 +244,19 @@ struct cpu {
     };
     atomic_uint lines;     /* enum cpu_line */
     uint64_t fetch_context, global_context; /* what cached jumps may rely on now: block.h */
+    struct cpu_native native;
+    struct lazy_flags lazy;
+    uint64_t block_rip; /* instruction pointer of the running block's first byte */
+    uint64_t rip;
+    uint64_t code_base; /* what CS adds to rip: its base, 0 in 64-bit mode */
+    uint64_t linear_mask;     /* 2^32-1 outside 64-bit mode, else all ones */
+    uint64_t ip_mask;         /* 2^32-1 (also of 16-bit code: its end is CS's limit), or all ones */
+    uint64_t stack_mask;      /* the same for the stack, by SS.B and mode */
+    uint64_t load_value;      /* what a slow load found */
+    struct segment segs[SEG_COUNT];
     bool fetched_global; /* block_find() found the last block in global pages */
     uint64_t instructions;  /* executed so far, by whole blocks */
 
-    struct cpu_native native;
     union vector xmm[16];
     uint32_t mxcsr;
     uint32_t mxcsr_mask;

@@ -8,7 +8,8 @@
  *      guest  rax rcx rdx rbx rbp rsi rdi r8 r12 r13 r14     rsp    r9 r10 r11 r15
  *      host   rax rcx rdx rbx rbp rsi rdi r8 r12 r13 r14     r9     in memory
  *
- * r10 and r11 are temporaries, r15 is struct cpu *, rsp the host's own stack.
+ * r10 and r11 are temporaries, rsp is the host's own stack.  r15 points HOST_CPU_BIAS bytes into
+ * struct cpu, so that twice as much of it is within a byte's displacement.
  */
 #ifndef TRANSLATE_HOST_H
 #define TRANSLATE_HOST_H
@@ -19,10 +20,11 @@
 enum {
     HOST_T0 = R10, /* the address of an access, first the guest's, then the host's */
     HOST_T1 = R11,
-    HOST_CPU = R15,
+    HOST_CPU = R15, /* see CPU_AT() */
     HOST_STACK = RSP,
     HOST_NONE = 0xff, /* the guest register is in memory */
 };
+enum { HOST_CPU_BIAS = 128 };
 
 static inline unsigned host_home(unsigned guest)
 {

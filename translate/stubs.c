@@ -77,7 +77,7 @@ static void emit_enter(struct emitter *e)
     for (unsigned i = 0; i < sizeof saved; i++)
         emit_push(e, saved[i]);
     emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
-    emit_mov(e, SIZE_64, HOST_CPU, RDI);
+    emit_lea(e, SIZE_64, HOST_CPU, AT(RDI, HOST_CPU_BIAS));
     emit_mov(e, SIZE_64, HOST_T1, RSI);
     registers_in(e);
     emit_reg(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, HOST_T1);
@@ -126,7 +126,7 @@ static void emit_interp_stub(struct emitter *e)
     registers_out(e);
     vectors_out(e);
     emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
-    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_lea(e, SIZE_64, RDI, AT(HOST_CPU, -HOST_CPU_BIAS));
     emit_mov(e, SIZE_64, RSI, HOST_T0);
     emit_call_c(e, (uintptr_t)translate_interp);
     emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
@@ -146,7 +146,7 @@ static void emit_image_by_c(struct emitter *e)
     registers_out(e);
     vectors_out(e);
     emit_push(e, HOST_T0);
-    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_lea(e, SIZE_64, RDI, AT(HOST_CPU, -HOST_CPU_BIAS));
     emit_call_c(e, (uintptr_t)native_flags_image);
     emit_pop(e, HOST_T0);
     vectors_in(e);
@@ -223,7 +223,7 @@ static void emit_x87(struct emitter *e)
     registers_out(e);
     vectors_out(e);
     emit_alu_imm(e, ALU_SUB, SIZE_64, RSP, 8);
-    emit_mov(e, SIZE_64, RDI, HOST_CPU);
+    emit_lea(e, SIZE_64, RDI, AT(HOST_CPU, -HOST_CPU_BIAS));
     emit_call_c(e, (uintptr_t)native_x87_load);
     emit_alu_imm(e, ALU_ADD, SIZE_64, RSP, 8);
     vectors_in(e);

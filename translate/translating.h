@@ -83,14 +83,16 @@ struct translating {
     uint8_t marks[BLOCK_INSNS_MAX];
 };
 
-#define CPU_AT(field) ((int32_t)offsetof(struct cpu, field))
+/* Displacement of a field of struct cpu from HOST_CPU. */
+#define CPU_AT(field) ((int32_t)offsetof(struct cpu, field) - HOST_CPU_BIAS)
+_Static_assert(CPU_AT(native.x87_live) < 128, "what translated code uses most is near");
 static inline int32_t cpu_reg_at(unsigned reg)
 {
-    return (int32_t)(offsetof(struct cpu, regs) + 8 * reg);
+    return CPU_AT(regs) + (int32_t)(8 * reg);
 }
 static inline int32_t cpu_segment_at(unsigned seg, size_t field)
 {
-    return (int32_t)(offsetof(struct cpu, segs) + seg * sizeof(struct segment) + field);
+    return CPU_AT(segs) + (int32_t)(seg * sizeof(struct segment) + field);
 }
 
 /* translate.c */
