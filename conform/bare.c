@@ -82,6 +82,17 @@ static void ferr(void *machine, struct cpu *cpu)
 {
 }
 
+static bool exception(void *machine, struct cpu *cpu)
+{
+    struct bare *bare = machine;
+
+    if (!bare->keeps_faults)
+        return false;
+    bare->faulted = true;
+    bare->fault = cpu->fault;
+    return true;
+}
+
 static const struct cpu_ops ops = {
     .port_read = port_read,
     .port_write = port_write,
@@ -96,6 +107,7 @@ static const struct cpu_ops ops = {
     .x2apic_write = x2apic_write,
     .tsc_deadline = tsc_deadline,
     .ferr = ferr,
+    .exception = exception,
 };
 
 static void code_written(void *opaque, gpa_t gpa, unsigned length)

@@ -25,6 +25,9 @@ struct bare {
     pthread_cond_t watch_changed;
     bool watching, stop;
     enum engine engine;
+    bool keeps_faults; /* an exception ends the run, and is kept here: */
+    bool faulted;
+    struct cpu_fault fault;
 };
 
 /* "interp", "translate" */

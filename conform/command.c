@@ -38,7 +38,7 @@ static int parse_shard(struct suite_options *options, const char *text, struct e
 static int parse_cpu(struct suite_options *options, const char *text, struct error *error)
 {
     options->processor = processor_by_name(text);
-    if (!options->processor)
+    if (!options->processor || options->processor == processor_modern())
         return error_set(error, EINVAL, "--cpu %s: there are 8086, 286 and 386", text);
     return 0;
 }

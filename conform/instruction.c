@@ -117,11 +117,52 @@ void instruction_read(struct instruction *instruction, const struct test_case *t
     instruction->key = (uint16_t)((instruction->two_bytes * 256u + instruction->opcode) * 9 + reg);
 }
 
+static bool is_modern_prefix(uint8_t byte, bool is_64)
+{
+    return (byte & 0xe7) == 0x26 || (byte & 0xfc) == 0x64 || byte == 0xf0 ||
+           (byte & 0xfe) == 0xf2 || (is_64 && (byte & 0xf0) == 0x40);
+}
+
+/* The map of a VEX prefix at `bytes`, and *length; 0: there is none. */
+static unsigned vex_map(const uint8_t *bytes, unsigned count, bool is_64, unsigned *length)
+{
+    if (count < 3 || (bytes[0] & 0xfe) != 0xc4 || (!is_64 && bytes[1] < 0xc0))
+        return 0;
+    *length = bytes[0] == 0xc5 ? 2 : 3;
+    return bytes[0] == 0xc5 ? 1 : bytes[1] & 3;
+}
+
+static bool is_modern_group(unsigned map, uint8_t opcode)
+{
+    if (!map)
+        return is_group(opcode, false);
+    return map == 1 && (is_group(opcode, true) || opcode == 0x18 ||
+                        (opcode >= 0x71 && opcode <= 0x73) || opcode == 0xae || opcode == 0xc7);
+}
+
+uint16_t instruction_modern_key(const uint8_t *bytes, unsigned count, bool is_64)
+{
+    unsigned i = 0, length = 0;
+
+    while (i < count && is_modern_prefix(bytes[i], is_64))
+        i++;
+    unsigned map = vex_map(bytes + i, count - i, is_64, &length);
+    i += length;
+    if (!map && i + 1 < count && bytes[i] == 0x0f) {
+        map = bytes[i + 1] == 0x38 ? 2 : bytes[i + 1] == 0x3a ? 3 : 1;
+        i += map == 1 ? 1 : 2;
+    }
+    uint8_t opcode = i < count ? bytes[i] : 0;
+    unsigned reg = is_modern_group(map, opcode) && i + 1 < count ? 1u + (bytes[i + 1] >> 3 & 7) : 0;
+    return (uint16_t)((map * 256u + opcode) * 9 + reg);
+}
+
 void instruction_key_text(uint16_t key, char text[INSTRUCTION_KEY_TEXT])
 {
     unsigned reg = key % 9, opcode = key / 9;
+    static const char *const maps[] = {"", "0F", "0F38", "0F3A"};
     int length =
-        snprintf(text, INSTRUCTION_KEY_TEXT, opcode > 0xff ? "0F%02X" : "%02X", opcode & 0xff);
+        snprintf(text, INSTRUCTION_KEY_TEXT, "%s%02X", maps[opcode >> 8 & 3], opcode & 0xff);
     if (reg)
         snprintf(text + length, INSTRUCTION_KEY_TEXT - (size_t)length, ".%u", reg - 1);
 }
@@ -146,7 +187,7 @@ bool instruction_key_matches(uint16_t key, const char *pattern)
     return !fnmatch(wanted, plain, FNM_CASEFOLD);
 }
 
-const char *instruction_mnemonic(uint16_t key, const struct feature_set *features)
+const char *instruction_mnemonic(uint16_t key, uint32_t mode, const struct feature_set *features)
 {
     unsigned reg = key % 9, opcode = key / 9;
     uint8_t bytes[INSN_LENGTH_MAX] = {0}, *at = bytes;
@@ -154,9 +195,11 @@ const char *instruction_mnemonic(uint16_t key, const struct feature_set *feature
 
     if (opcode > 0xff)
         *at++ = 0x0f;
+    if (opcode > 0x1ff)
+        *at++ = opcode > 0x2ff ? 0x3a : 0x38;
     *at++ = (uint8_t)opcode;
     *at = (uint8_t)((reg ? reg - 1 : 0) << 3);
-    if (decode(bytes, sizeof bytes, CODE_16, features, &insn) != DECODE_OK)
+    if (decode(bytes, sizeof bytes, mode, features, &insn) != DECODE_OK)
         return "";
     return insn_mnemonic(&insn);
 }

@@ -10,6 +10,7 @@ static const struct processor processors[PROCESSORS] = {
     {"8086", {"8086", "8088"}, "486", FAMILY_8086, 0x0fd5, false, true},
     {"286", {"C286", "286", "80286"}, "486", FAMILY_286, 0x0fd5, true, false},
     {"386", {"386E", "386", "80386", "386D"}, "486", FAMILY_386, 0x37fd5, true, false},
+    {"max", {NULL}, "max", FAMILY_MODERN, UINT32_MAX, false, false},
 };
 
 const struct processor *processor_by_number(unsigned number)
@@ -28,6 +29,11 @@ const struct processor *processor_by_name(const char *name)
         if (!strcasecmp(processors[i].name, name))
             return &processors[i];
     return NULL;
+}
+
+const struct processor *processor_modern(void)
+{
+    return &processors[PROCESSORS - 1];
 }
 
 const struct processor *processor_by_id(const char *id)

@@ -9,7 +9,8 @@ enum processor_family {
     FAMILY_8086 = 1 << 0,
     FAMILY_286 = 1 << 1,
     FAMILY_386 = 1 << 2,
-    FAMILY_ALL = FAMILY_8086 | FAMILY_286 | FAMILY_386,
+    FAMILY_ALL = FAMILY_8086 | FAMILY_286 | FAMILY_386, /* that were captured */
+    FAMILY_MODERN = 1 << 3,                             /* of ring3's own cases: no differences */
 };
 
 struct processor {
@@ -22,11 +23,13 @@ struct processor {
     bool wraps;     /* 20 address lines */
 };
 
-enum { PROCESSORS = 3 };
+enum { PROCESSORS = 4 };
 
 /* By number, in the order of reports. */
 const struct processor *processor_by_number(unsigned number);
 unsigned processor_number(const struct processor *processor);
+/* What cases of ring3's own format run on. */
+const struct processor *processor_modern(void);
 /* By --cpu's name or by a file's id; NULL: unknown. */
 const struct processor *processor_by_name(const char *name);
 const struct processor *processor_by_id(const char *id);

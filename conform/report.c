@@ -108,6 +108,64 @@ void report_case(FILE *to, const char *path, enum engine engine,
     fputs(outcome->never_ended ? " and it does not end\n" : "\n", to);
 }
 
+/* --- one case of ring3's own format */
+
+static void print_value(FILE *to, const union state_value *value)
+{
+    unsigned i = STATE_VALUE_BYTES - 1;
+
+    while (i && !value->bytes[i])
+        i--;
+    fprintf(to, "%x", value->bytes[i]);
+    while (i--)
+        fprintf(to, "%02x", value->bytes[i]);
+}
+
+static void print_state_exception(FILE *to, const struct case_exception *exception)
+{
+    if (!exception->expected) {
+        fputs(" no exception", to);
+        return;
+    }
+    fprintf(to, " exception %u", exception->vector);
+    if (exception->has_error)
+        fprintf(to, " error=%x", exception->error);
+    if (exception->has_address)
+        fprintf(to, " address=%llx", number(exception->address));
+    if (exception->has_dr6)
+        fprintf(to, " dr6=%llx", number(exception->dr6));
+}
+
+static void print_state_side(FILE *to, const struct state_case *c,
+                             const struct state_outcome *outcome, bool expected)
+{
+    const struct state *state = expected ? &c->final : &outcome->got;
+
+    fputs(expected ? "  expected" : "  got     ", to);
+    for (unsigned field = 0; field < STATE_FIELDS; field++)
+        if (state_fields_has(&outcome->wrong, field)) {
+            fprintf(to, " %s=", state_field_name(field));
+            print_value(to, &state->value[field]);
+        }
+    for (uint32_t i = 0; i < outcome->wrong_bytes && i < STATE_OUTCOME_BYTES_MAX; i++)
+        fprintf(to, " %x:%02x", outcome->bytes[i].address,
+                expected ? outcome->bytes[i].expected : outcome->bytes[i].got);
+    if (outcome->wrong_bytes > STATE_OUTCOME_BYTES_MAX)
+        fprintf(to, " and %u more bytes", outcome->wrong_bytes - STATE_OUTCOME_BYTES_MAX);
+    if (outcome->wrong_exception)
+        print_state_exception(to, expected ? &c->exception : &outcome->exception);
+    fputs(!expected && outcome->never_ended ? " and it does not end\n" : "\n", to);
+}
+
+void report_state_case(FILE *to, const char *path, enum engine engine, const struct state_case *c,
+                       const struct state_outcome *outcome)
+{
+    fprintf(to, "%s line %u in %s:\n", path, c->line, engine_name(engine));
+    state_case_write(to, c);
+    print_state_side(to, c, outcome, true);
+    print_state_side(to, c, outcome, false);
+}
+
 /* --- all of it */
 
 struct row {
@@ -117,6 +175,19 @@ struct row {
     char text[INSTRUCTION_KEY_TEXT];
     const char *mnemonic;
 };
+
+/* Of captured processors: what 16-bit code makes of it; of the modern one: 32- or else 64-bit code.
+ */
+static const char *mnemonic_of(const struct row *row)
+{
+    const struct feature_set *features = &row->section->model.features;
+
+    if (row->section->processor != processor_modern())
+        return instruction_mnemonic(row->key, CODE_16, features);
+    const char *text = instruction_mnemonic(row->key, CODE_64 | MODE_PROTECTED, features);
+    return strcmp(text, "ud2") ? text
+                               : instruction_mnemonic(row->key, CODE_32 | MODE_PROTECTED, features);
+}
 
 /* The next opcode that had a case; starts with section NULL.  False: no more. */
 static bool next_row(const struct suite *suite, struct row *row)
@@ -131,7 +202,7 @@ static bool next_row(const struct suite *suite, struct row *row)
             row->section = &suite->sections[section];
             row->key = (uint16_t)key;
             row->tally = &row->section->tallies[key];
-            row->mnemonic = instruction_mnemonic(row->key, &row->section->model.features);
+            row->mnemonic = mnemonic_of(row);
             instruction_key_text(row->key, row->text);
             return true;
         }

@@ -53,33 +53,62 @@ static bool runs_in(const struct suite *suite, enum engine engine)
     return suite->options.engines >> engine & 1;
 }
 
+static int make_runner(struct section *section, enum engine engine, struct error *error)
+{
+    const struct processor *processor = section->processor;
+
+    if (section->runners[engine] || section->state_runners[engine])
+        return 0;
+    if (processor == processor_modern())
+        section->state_runners[engine] = state_runner_new(processor->model, engine, error);
+    else
+        section->runners[engine] = runner_new(processor, engine, error);
+    return section->runners[engine] || section->state_runners[engine] ? 0 : -ENOMEM;
+}
+
 /* The section, with processors to run on. */
 static struct section *section_to_run(struct suite *suite, const struct processor *processor,
                                       struct error *error)
 {
     struct section *section = suite_section(suite, processor, error);
 
-    for (enum engine engine = 0; section && engine < ENGINES; engine++) {
-        if (!runs_in(suite, engine) || section->runners[engine])
-            continue;
-        section->runners[engine] = runner_new(processor, engine, error);
-        if (!section->runners[engine])
+    for (enum engine engine = 0; section && engine < ENGINES; engine++)
+        if (runs_in(suite, engine) && make_runner(section, engine, error))
             return NULL;
-    }
     return section;
 }
 
 /* --- one case */
 
-static void note_failure(struct suite *suite, struct tally *tally, const char *path,
-                         const struct test_case *test)
+/* A case as reports name it. */
+struct label {
+    const char *path, *name;
+    int name_length;
+    unsigned index;
+};
+
+static struct label label_of(const char *path, const struct test_case *test)
+{
+    return (struct label){.path = path,
+                          .name = test->name ? test->name : "",
+                          .name_length = (int)test->name_length,
+                          .index = test->index};
+}
+
+static void note_failure(struct suite *suite, struct tally *tally, const struct label *label)
 {
     suite->stop |= suite->options.fail_fast;
     if (tally->failed > 1)
         return;
     tally->first_number = suite->seen;
-    snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", path, test->index,
-             (int)test->name_length, test->name ? test->name : "");
+    snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", label->path, label->index,
+             label->name_length, label->name);
+}
+
+static FILE *report_stream(struct suite *suite)
+{
+    report_progress_end(suite);
+    return suite->options.tap || suite->options.json ? suite->err : suite->out;
 }
 
 static void report_failure(struct suite *suite, struct section *section, const char *path,
@@ -87,10 +116,9 @@ static void report_failure(struct suite *suite, struct section *section, const c
 {
     if (suite->total.failed)
         return;
-    report_progress_end(suite);
-    report_case(suite->options.tap || suite->options.json ? suite->err : suite->out, path, engine,
-                occurrence,
-                instruction_mnemonic(occurrence->instruction.key, &section->model.features));
+    report_case(
+        report_stream(suite), path, engine, occurrence,
+        instruction_mnemonic(occurrence->instruction.key, CODE_16, &section->model.features));
 }
 
 static void count(struct tally *tally, enum verdict verdict)
@@ -164,31 +192,84 @@ static int run_engines(struct suite *suite, struct section *section, const char 
     return 0;
 }
 
-/* One case: counted whatever becomes of it. */
-static void run_case(struct suite *suite, struct section *section, const char *path,
-                     const struct test_case *test)
+/* Does --only let it through, and is it this shard's? */
+static bool is_wanted(struct suite *suite, uint16_t key)
 {
-    struct occurrence occurrence = {.processor = section->processor, .test = test};
-    enum verdict verdict;
-    struct error error;
+    if (suite->options.only && !instruction_key_matches(key, suite->options.only))
+        return false;
+    return suite->seen++ % suite->options.shards == suite->options.shard - 1;
+}
 
-    instruction_read(&occurrence.instruction, test, section->processor);
-    if (suite->options.only &&
-        !instruction_key_matches(occurrence.instruction.key, suite->options.only))
-        return;
-    if (suite->seen++ % suite->options.shards != suite->options.shard - 1)
-        return;
-    struct tally *tally = &section->tallies[occurrence.instruction.key];
-    if (run_engines(suite, section, path, &occurrence, &verdict, &error)) {
+/* Counts a case, whatever has become of it; `problem`: why it could not be run, or NULL. */
+static void settle(struct suite *suite, struct tally *tally, const struct label *label,
+                   enum verdict verdict, const struct error *problem)
+{
+    if (problem) {
         struct error line;
-        error_set(&line, EINVAL, "%s: %s", path, error.text);
+        error_set(&line, EINVAL, "%s: %s", label->path, problem->text);
         complain(suite, line.text);
         verdict = VERDICT_FAILED;
     }
     count(tally, verdict);
     count(&suite->total, verdict);
     if (verdict == VERDICT_FAILED)
-        note_failure(suite, tally, path, test);
+        note_failure(suite, tally, label);
+}
+
+static void run_case(struct suite *suite, struct section *section, const char *path,
+                     const struct test_case *test)
+{
+    struct occurrence occurrence = {.processor = section->processor, .test = test};
+    const struct label label = label_of(path, test);
+    enum verdict verdict;
+    struct error error;
+
+    instruction_read(&occurrence.instruction, test, section->processor);
+    if (!is_wanted(suite, occurrence.instruction.key))
+        return;
+    int result = run_engines(suite, section, path, &occurrence, &verdict, &error);
+    settle(suite, &section->tallies[occurrence.instruction.key], &label, verdict,
+           result ? &error : NULL);
+}
+
+/* --- one case of ring3's own format */
+
+static int run_state_engines(struct suite *suite, struct section *section, const char *path,
+                             const struct state_case *c, enum verdict *worst, struct error *error)
+{
+    struct state_outcome outcome;
+
+    *worst = VERDICT_PASSED;
+    for (enum engine engine = 0; engine < ENGINES; engine++) {
+        if (!runs_in(suite, engine))
+            continue;
+        int result = state_runner_run(section->state_runners[engine], c, &outcome, error);
+        if (result)
+            return result;
+        bool passed = state_outcome_passed(&outcome);
+        count(&suite->by_engine[engine], passed ? VERDICT_PASSED : VERDICT_FAILED);
+        if (!passed && !suite->total.failed && *worst == VERDICT_PASSED)
+            report_state_case(report_stream(suite), path, engine, c, &outcome);
+        if (!passed)
+            *worst = VERDICT_FAILED;
+    }
+    return 0;
+}
+
+static void run_state_case(struct suite *suite, struct section *section, const char *path,
+                           const struct state_case *c)
+{
+    const struct label label = {
+        .path = path, .name = c->name, .name_length = sizeof c->name, .index = c->line};
+    uint16_t key =
+        instruction_modern_key(c->code, c->code_length, state_case_code_size(c) == CODE_64);
+    enum verdict verdict;
+    struct error error;
+
+    if (!is_wanted(suite, key))
+        return;
+    int result = run_state_engines(suite, section, path, c, &verdict, &error);
+    settle(suite, &section->tallies[key], &label, verdict, result ? &error : NULL);
 }
 
 /* --- files */
@@ -198,6 +279,8 @@ static const struct processor *processor_of(const struct suite *suite, const str
 {
     const struct processor *processor = suite->options.processor;
 
+    if (source->kind == SOURCE_R3V)
+        return processor_modern();
     if (!processor)
         processor = processor_by_id(source_cpu(source));
     if (!processor && !*source_cpu(source))
@@ -224,7 +307,10 @@ static void run_cases(struct suite *suite, struct section *section, struct sourc
 
     while (!suite->stop && (result = source_next(source, &test, &error)) != READ_END) {
         if (result == READ_CASE) {
-            run_case(suite, section, path, &test);
+            if (source->kind == SOURCE_R3V)
+                run_state_case(suite, section, path, &source->r3v.present);
+            else
+                run_case(suite, section, path, &test);
             if (source->cases % 64 == 0)
                 report_progress(suite, number, count, source_progress(source));
         } else if (!damaged) {
@@ -260,9 +346,12 @@ void suite_file(struct suite *suite, const char *path, unsigned number, unsigned
 void suite_free(struct suite *suite)
 {
     for (unsigned i = 0; i < PROCESSORS; i++) {
-        for (enum engine engine = 0; engine < ENGINES; engine++)
+        for (enum engine engine = 0; engine < ENGINES; engine++) {
             if (suite->sections[i].runners[engine])
                 runner_free(suite->sections[i].runners[engine]);
+            if (suite->sections[i].state_runners[engine])
+                state_runner_free(suite->sections[i].state_runners[engine]);
+        }
         free(suite->sections[i].tallies);
     }
 }

@@ -3,6 +3,7 @@
 #define CONFORM_SUITE_H
 
 #include "conform/differences.h"
+#include "conform/state_runner.h"
 
 #include <stdio.h>
 
@@ -29,8 +30,9 @@ struct tally {
 struct section {
     const struct processor *processor;
     struct cpu_model model;
-    struct runner *runners[ENGINES]; /* made when first needed */
-    struct tally *tallies;           /* by key */
+    struct runner *runners[ENGINES]; /* made when first needed, of captured processors */
+    struct state_runner *state_runners[ENGINES]; /* of the others */
+    struct tally *tallies;                       /* by key */
 };
 
 struct suite {
@@ -65,6 +67,9 @@ int merge_reports(struct suite *suite, char *const paths[], unsigned count, stru
 /* "[====    ] file 3 of 8", at most ten times a second, on a terminal only. */
 void report_progress(struct suite *suite, unsigned file, unsigned files, double part);
 void report_progress_end(struct suite *suite);
+/* The case as its file has it, expected, got. */
+void report_state_case(FILE *to, const char *path, enum engine engine, const struct state_case *c,
+                       const struct state_outcome *outcome);
 /* Instruction, initial state, expected, got. */
 void report_case(FILE *to, const char *path, enum engine engine,
                  const struct occurrence *occurrence, const char *mnemonic);

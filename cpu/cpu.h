@@ -182,6 +182,9 @@ struct cpu_ops {
     bool (*x2apic_write)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t value);
     void (*tsc_deadline)(void *machine, struct cpu *cpu, uint64_t tsc);
     void (*ferr)(void *machine, struct cpu *cpu); /* FERR#: an x87 error with CR0.NE clear */
+    /* The exception in cpu->fault is about to be delivered; true: the cpu stops instead, as by a
+     * triple fault, in the state at the fault.  NULL: never. */
+    bool (*exception)(void *machine, struct cpu *cpu);
     /* RDRAND, RDSEED: false when there is no number yet.  NULL: the host's random numbers. */
     bool (*random)(void *machine, struct cpu *cpu, uint64_t *value);
 };

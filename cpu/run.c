@@ -106,6 +106,8 @@ static bool deliver_fault(struct cpu *cpu)
     }
     cpu->count.exceptions[cpu->fault.vector & 31]++;
     cpu->count.exceptions_all++;
+    if (cpu->ops->exception && cpu->ops->exception(cpu->machine, cpu))
+        return true;
     return fault_deliver(cpu);
 }
 

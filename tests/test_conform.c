@@ -77,7 +77,7 @@ static void put_memory(struct craft *craft, const struct byte *bytes, unsigned c
 /* The order of the 16-bit register chunk. */
 enum { M_AX = 1, M_CX = 4, M_SP = 0x100, M_IP = 0x1000, M_FLAGS = 0x2000, M_ALL = 0x3fff };
 
-enum { CODE = 0x1000, STACK = 0x8000, AX = 0x1234, PF = 6 /* with bit 1 */ };
+enum { CODE = 0x1000, STACK_TOP = 0x8000, AX = 0x1234, PF = 6 /* with bit 1 */ };
 
 /* A case of `code` at 0:1000h with AX = 1234h, SS:SP = 0:8000h and all else 0; FINA's chunks
  * follow. The instruction's memory reaches to the HLT behind it. */
@@ -107,7 +107,7 @@ static void case_open(struct craft *craft, const char *name, const uint8_t *code
     chunk_open(craft, "REGS");
     put_16(craft, M_ALL);
     for (unsigned n = 0; n < 14; n++)
-        put_16(craft, n == 0 ? AX : n == 8 ? STACK : n == 12 ? CODE : n == 13 ? 2 : 0);
+        put_16(craft, n == 0 ? AX : n == 8 ? STACK_TOP : n == 12 ? CODE : n == 13 ? 2 : 0);
     chunk_close(craft);
     put_memory(craft, memory, count);
     chunk_close(craft);
@@ -154,23 +154,23 @@ static void put_divide(struct craft *craft, uint8_t pushed_flags, uint8_t pushed
 {
     static const uint8_t divide[] = {0xf6, 0xf3};
     static const struct byte handler[] = {{0, 0}, {1, 0x20}, {2, 0}, {3, 0}, {0x2000, 0xf4}};
-    const struct byte frame[] = {{STACK - 6, pushed_ip},
-                                 {STACK - 5, CODE >> 8},
-                                 {STACK - 4, 0},
-                                 {STACK - 3, 0},
-                                 {STACK - 2, pushed_flags}};
+    const struct byte frame[] = {{STACK_TOP - 6, pushed_ip},
+                                 {STACK_TOP - 5, CODE >> 8},
+                                 {STACK_TOP - 4, 0},
+                                 {STACK_TOP - 3, 0},
+                                 {STACK_TOP - 2, pushed_flags}};
 
     case_open(craft, "div bl", divide, 2, handler, 5);
     chunk_open(craft, "REGS");
     put_16(craft, M_SP | M_IP);
-    put_16(craft, STACK - 6);
+    put_16(craft, STACK_TOP - 6);
     put_16(craft, 0x2001);
     chunk_close(craft);
     put_memory(craft, frame, 5);
     chunk_close(craft); /* FINA */
     chunk_open(craft, "EXCP");
     put(craft, "", 1);
-    put_32(craft, STACK - 2);
+    put_32(craft, STACK_TOP - 2);
     chunk_close(craft);
     chunk_close(craft);
 }
