@@ -157,13 +157,16 @@ Test(machine, halted_guest_uses_no_host_time, .init = setup, .timeout = 60)
 /* A deadline that the host's clock cannot express is none. */
 Test(machine, deadline_at_the_end_of_time_uses_no_host_time, .init = setup, .timeout = 60)
 {
+    /* clang-format off */
     static const uint8_t code[] = {
+        OUT8(0x43, 0x30), /* the 8254 waits for a count: no other timer is armed */
         0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0x00, 0x00, /* APIC on */
         0xc7, 0x05, 0x20, 0x03, 0xe0, 0xfe, 0x30, 0x00, 0x04, 0x00, /* timer: TSC deadline */
         0xb9, 0xe0, 0x06, 0x00, 0x00,                               /* mov ecx, IA32_TSC_DEADLINE */
         0xb8, 0xf0, 0xff, 0xff, 0xff, 0xba, 0xff, 0xff, 0xff, 0x7f, /* mov eax, edx: 2^63 - 16 */
         0x0f, 0x30, HALT,                                           /* wrmsr */
     };
+    /* clang-format on */
     cr_assert_eq(cpu_model_parse("max", &config.cpu_model, NULL), 0);
     machine = new_machine(code, sizeof code);
     user_after(1500, user_waits);
