@@ -263,14 +263,24 @@ static void rom_write(void *opaque, uint64_t offset, unsigned size, uint64_t val
     guest_error("vga: write to the ROM at %#llx", (unsigned long long)offset);
 }
 
+/* WHY: memory that the guest has never written takes none of the host's, so it must not be written
+ * here either. */
+static void clear_vram(uint8_t *vram)
+{
+    enum { CHUNK = 4096 };
+    static const uint8_t zeros[CHUNK];
+    for (size_t at = 0; at < VGA_VRAM_BYTES; at += CHUNK)
+        if (memcmp(vram + at, zeros, CHUNK))
+            memset(vram + at, 0, CHUNK);
+}
+
 static void vga_reset(void *device, enum reset_kind kind)
 {
     struct vga *vga = device;
     struct vga_state *state = &vga->state;
     if (kind == RESET_POWER_ON)
-        memset(state, 0, sizeof *state);
-    else
-        memset(&state->latch, 0, sizeof *state - offsetof(struct vga_state, latch));
+        clear_vram(state->vram);
+    memset(&state->latch, 0, sizeof *state - offsetof(struct vga_state, latch));
     vbe_reset(state);
     state->dac_mask = 0xff;
     vga->writes++;

@@ -131,6 +131,35 @@ Test(code_cache, regions_are_filled_in_turn)
     code_cache_free(&cache);
 }
 
+/* Rooms for rare code lie in the region too, apart from code and data. */
+Test(code_cache, rare_code_lies_apart)
+{
+    struct code_cache cache;
+    struct error error;
+    cr_assert_eq(code_cache_init(&cache, CACHE_BYTES, &error), 0, "%s", error.text);
+    const uint8_t *start = cache.low, *end = cache.high;
+    const uint8_t *last = NULL;
+    unsigned rooms = 0;
+    while (code_cache_cold_room(&cache, CODE_COLD_BYTES_MAX)) {
+        uint8_t *cold = cache.cold;
+        cr_assert_geq(cache.cold_end - cold, CODE_COLD_BYTES_MAX);
+        cr_assert(cache.cold_end <= end && cold >= cache.high && cache.high >= cache.low);
+        memset(cold, 0xcc, CODE_COLD_BYTES_MAX);
+        cr_assert(!last || last[CODE_COLD_BYTES_MAX - 1] == 0xcc, "what is written stays");
+        last = cold;
+        code_cache_commit_cold(&cache, cold + CODE_COLD_BYTES_MAX);
+        cr_assert_eq(cache.cold, cold + CODE_COLD_BYTES_MAX);
+        const uint8_t *data = code_cache_data(&cache, 32);
+        cr_assert(!data || data < cold);
+        rooms++;
+    }
+    cr_assert_gt(rooms, 2);
+    cr_assert_eq(cache.low, start);
+    code_cache_advance(&cache);
+    cr_assert(code_cache_cold_room(&cache, CODE_COLD_BYTES_MAX), "a new region has room again");
+    code_cache_free(&cache);
+}
+
 /* A cache of any size is good for the longest block. */
 Test(code_cache, the_smallest_cache_still_translates)
 {

@@ -70,6 +70,13 @@ void *code_cache_data(struct code_cache *cache, size_t bytes)
     return memset(cache->high, 0, rounded);
 }
 
+/* Unmaps the pages of the writable mapping until they are written again; their contents stay.
+ * WHY: a process's resident set counts the pages of both mappings. */
+static void rest_writable(const struct code_cache *cache)
+{
+    (void)madvise(cache->writable, cache->bytes, MADV_DONTNEED);
+}
+
 bool code_cache_cold_room(struct code_cache *cache, size_t bytes)
 {
     if ((size_t)(cache->cold_end - cache->cold) >= bytes)
@@ -81,6 +88,7 @@ bool code_cache_cold_room(struct code_cache *cache, size_t bytes)
     cache->cold_end = cache->high;
     cache->high -= room;
     cache->cold = cache->high;
+    rest_writable(cache);
     return true;
 }
 

@@ -38,8 +38,8 @@ struct code_cache {
     } count;
 };
 
-/* `bytes` in all (up to 1 GiB, rounded down to whole regions; less than the least is that).  Negative errno and a line when the host refuses
- * executable memory. */
+/* `bytes` in all (up to 1 GiB, rounded down to whole regions; less than the least is that).  Negative
+ * errno and a line when the host refuses executable memory. */
 int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error);
 void code_cache_free(struct code_cache *cache);
 
@@ -47,8 +47,8 @@ void code_cache_free(struct code_cache *cache);
 void *code_cache_data(struct code_cache *cache, size_t bytes);
 /* The code between low and `end` has been written and stays. */
 void code_cache_commit(struct code_cache *cache, uint8_t *end);
-/* At least `bytes` (up to CODE_COLD_BYTES_MAX) are free from `cold` on, up to cold_end; false when the
- * region is full. */
+/* Makes at least `bytes` (up to CODE_COLD_BYTES_MAX) free from `cold` on, up to cold_end; false when
+ * the region is full. */
 bool code_cache_cold_room(struct code_cache *cache, size_t bytes);
 /* The code between cold and `end` has been written and stays. */
 void code_cache_commit_cold(struct code_cache *cache, uint8_t *end);

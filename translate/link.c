@@ -68,7 +68,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
         confirm_guard(translator, cpu, exit, target->context);
 }
 
-/* WHY: behind a guard code_page has changed already, so there the jump stays and the guard closes. */
+/* WHY: behind a guard code_page has changed already; there the jump stays, and the guard closes. */
 static void unlink(const struct code_cache *cache, struct exit *exit)
 {
     if (exit->guard)

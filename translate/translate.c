@@ -304,7 +304,7 @@ static void keep(struct translating *t)
     report_callouts(t);
     code_cache_commit(cache, t->e.at);
     if (translation->cold_bytes)
-        code_cache_commit_cold(cache, (uint8_t *)code_at(cache, translation->cold) + translation->cold_bytes);
+        code_cache_commit_cold(cache, code_at(cache, translation->cold + translation->cold_bytes));
     translator->count.translated++;
     translator->count.bytes_guest += t->block->bytes;
     translator->count.bytes_host += (uint64_t)translation->bytes + translation->cold_bytes;

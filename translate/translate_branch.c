@@ -87,7 +87,7 @@ void translate_other_context(struct translating *t, const struct slow_path *path
 
 /* --- links */
 
-/* Asks whether the guard holds, takes code_page along, and jumps; T1, T0 and EFLAGS are destroyed. */
+/* Asks whether the guard holds, takes code_page along, and jumps.  Destroys T0, T1 and EFLAGS. */
 static void emit_guarded_jump(struct translating *t, unsigned number, bool apart)
 {
     struct emitter *e = &t->e;
@@ -108,8 +108,8 @@ static void emit_guarded_jump(struct translating *t, unsigned number, bool apart
     exit->jump = code_offset(cache, emit_jump(e));
 }
 
-/* Adds an exit to `target`, an offset from code_page: its number.  False: the block has too many, or the
- * region is full. */
+/* Adds an exit to `target`, an offset from code_page: its number.  False: the block has too many, or
+ * the region is full. */
 static bool new_exit(struct translating *t, int64_t target, bool taken, unsigned *number)
 {
     struct code_cache *cache = &t->translator->cache;

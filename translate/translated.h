@@ -27,7 +27,7 @@ struct exit {
     uint32_t to;       /* the translation that is linked to */
     uint32_t next, previous; /* exits: of `to`'s incoming */
     uint8_t insn;      /* index in the block */
-    bool taken;        /* by a branch, whose target is checked first; else to the next instruction */
+    bool taken;        /* by a branch, whose target is checked; else to the next instruction */
     bool past_poll;    /* no interrupt before the target's first instruction */
 };
 
@@ -67,7 +67,8 @@ enum {
     PLACE_UNIT = 16,
     EXITS_MAX = PLACE_POLL - PLACE_LINK,
 };
-_Static_assert((int)BLOCK_INSNS_MAX <= (int)PLACE_LINK, "instructions and exits share the numbers of places");
+_Static_assert((int)BLOCK_INSNS_MAX <= (int)PLACE_LINK,
+               "instructions and exits share the numbers of places");
 
 /* Where a callout's site was met. */
 enum callout_mode {

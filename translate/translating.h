@@ -181,8 +181,8 @@ void translate_go_to_rip(struct translating *t);
 void translate_poll(struct translating *t);
 /* Leaves for the run loop unless the block, which lies in two pages, is known to hold. */
 void translate_crossing_guard(struct translating *t);
-/* Leaves the block here by a place: the number of an instruction (with which the interpreter goes on),
- * of an exit, or PLACE_POLL. */
+/* Leaves the block here by a place: the number of an instruction, with which the interpreter goes
+ * on, of an exit, or PLACE_POLL. */
 void translate_leave(struct translating *t, unsigned number);
 /* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
