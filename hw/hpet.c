@@ -1,6 +1,7 @@
 #include "hw/hpet.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define HPET_FIELDS(FIELD, ARRAY)                                                                  \
     FIELD(struct hpet_state, config)                                                               \
@@ -139,28 +140,35 @@ struct irq_line hpet_rtc_line(struct hpet *hpet)
 static void arm(struct hpet *hpet, unsigned n)
 {
     int64_t match = next_match(hpet, n, hpet->state.settled_ns[n]);
+    int64_t late = late_ticks_deadline(&hpet->late[n]);
+    if (late < match)
+        match = late;
     if (match == CLOCK_NEVER)
         timer_disarm(&hpet->timers[n]);
     else
         timer_arm(&hpet->timers[n], match);
 }
 
-/* Signals a match that lies behind, and moves a periodic comparator past it. */
-static void settle(struct hpet *hpet, unsigned n, int64_t now)
+/* Signals a match that lies behind, and moves a periodic comparator past it; false: there is none.
+ */
+static bool settle(struct hpet *hpet, unsigned n, int64_t now)
 {
     struct hpet_state *state = &hpet->state;
     bool due = next_match(hpet, n, state->settled_ns[n]) <= now;
     state->settled_ns[n] = now;
     if (!due)
-        return;
+        return false;
     if (is_periodic(hpet, n) && state->period[n]) {
-        /* WHY: the periods that a slow host missed become one interrupt. */
+        uint64_t period = state->period[n] < FAR_TICKS ? state->period[n] : FAR_TICKS;
         uint64_t mask = counter_mask(hpet, n);
         uint64_t behind = (counter_at(hpet, now) - state->comparator[n]) & mask;
         state->comparator[n] =
             (state->comparator[n] + (behind / state->period[n] + 1) * state->period[n]) & mask;
+        late_ticks_note(&hpet->late[n], behind / state->period[n], (int64_t)period * HPET_TICK_NS,
+                        now);
     }
     signal_match(hpet, n);
+    return true;
 }
 
 static void settle_all(struct hpet *hpet, int64_t now)
@@ -177,7 +185,9 @@ static void arm_all(struct hpet *hpet)
 
 static void fire(struct hpet *hpet, unsigned n)
 {
-    settle(hpet, n, clock_now_ns(hpet->clock));
+    int64_t now = clock_now_ns(hpet->clock);
+    if (!settle(hpet, n, now) && late_ticks_take(&hpet->late[n], now))
+        signal_match(hpet, n);
     arm(hpet, n);
 }
 
@@ -210,6 +220,7 @@ static void write_config(struct hpet *hpet, uint64_t value, int64_t now)
     uint64_t before = state->config;
     state->counter = counter_at(hpet, now);
     state->start_ns = now;
+    memset(hpet->late, 0, sizeof hpet->late);
     for (unsigned line = 0; line < 2; line++) /* take the lines off whoever has them */
         if ((before ^ value) & CONFIG_LEGACY)
             irq_set(&hpet->legacy[line], 0);
@@ -233,6 +244,7 @@ static void write_timer_config(struct hpet *hpet, unsigned n, uint64_t value)
     struct hpet_state *state = &hpet->state;
     uint64_t before = state->timer_config[n];
     uint64_t after = (before & ~(uint64_t)TIMER_WRITABLE) | (value & TIMER_WRITABLE);
+    hpet->late[n].count = 0;
     uint64_t output = TIMER_INTERRUPT | TIMER_LEVEL | 31 << TIMER_ROUTE_SHIFT;
     if ((before ^ after) & output) {
         drive(hpet, n, 0);
@@ -249,6 +261,7 @@ static void write_comparator(struct hpet *hpet, unsigned n, uint64_t value, uint
 {
     struct hpet_state *state = &hpet->state;
     uint64_t bits = counter_mask(hpet, n);
+    hpet->late[n].count = 0;
     if (is_periodic(hpet, n))
         state->period[n] = merge(state->period[n], value, mask) & bits;
     if (!is_periodic(hpet, n) || state->timer_config[n] & TIMER_SET_VALUE)
@@ -332,6 +345,7 @@ static void reset(void *object, enum reset_kind kind)
     struct hpet *hpet = object;
     int64_t now = clock_now_ns(hpet->clock);
     hpet->state = (struct hpet_state){.start_ns = now};
+    memset(hpet->late, 0, sizeof hpet->late);
     for (unsigned n = 0; n < HPET_TIMERS; n++) {
         hpet->state.timer_config[n] = ROUTES | TIMER_CAN_PERIODIC | TIMER_64_BITS;
         hpet->state.comparator[n] = UINT64_MAX;
@@ -354,6 +368,7 @@ static int after_load(void *object, struct error *error)
         return error_set(error, EINVAL,
                          "saved state: \"hpet\": the time is out of range; the file "
                          "is damaged");
+    memset(hpet->late, 0, sizeof hpet->late);
     arm_all(hpet);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/irq.h"
 #include "hw/device.h"
 #include "hw/isa_irq.h"
+#include "hw/late_ticks.h"
 
 enum { HPET_TIMERS = 3, HPET_TICK_NS = 10 };
 #define HPET_ADDRESS UINT64_C(0xfed00000)
@@ -31,6 +32,7 @@ struct hpet {
     struct hpet_state state;
     struct clock *clock;
     struct timer timers[HPET_TIMERS];
+    struct late_ticks late[HPET_TIMERS];
     struct irq_line irqs;      /* number is filled in: IOAPIC inputs 0..23 */
     struct irq_line legacy[2]; /* IRQ0 and IRQ8 */
     struct region region;

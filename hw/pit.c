@@ -185,11 +185,15 @@ static int64_t next_rise(const struct pit *pit, unsigned n, int64_t now)
 
 static void arm(struct pit *pit, int64_t now)
 {
-    int64_t rise = next_rise(pit, 0, now);
-    if (rise == INT64_MAX)
+    int64_t late = late_ticks_deadline(&pit->late);
+    pit->rise = next_rise(pit, 0, now);
+    int64_t at = pit->rise == INT64_MAX ? CLOCK_NEVER : tick_ns(pit->rise);
+    if (late < at)
+        at = late;
+    if (at == CLOCK_NEVER)
         timer_disarm(&pit->timer);
     else
-        timer_arm(&pit->timer, tick_ns(rise));
+        timer_arm(&pit->timer, at);
 }
 
 /* After a change of counter 0 by the guest: the line and the timer. */
@@ -197,6 +201,7 @@ static void update(struct pit *pit, int64_t now)
 {
     /* WHY: only rising edges make interrupts, so between two of them a periodic output is shown as
      * high and no timer is spent on its falling edge. */
+    pit->late.count = 0;
     irq_set(&pit->irq, is_periodic(counter_mode(pit, 0)) || output(pit, 0, now));
     arm(pit, now);
 }
@@ -204,11 +209,17 @@ static void update(struct pit *pit, int64_t now)
 static void fire(void *opaque)
 {
     struct pit *pit = opaque;
-    int64_t now = now_tick(pit);
+    int64_t now = now_tick(pit), now_ns = clock_now_ns(pit->clock);
+    bool ticks = now >= pit->rise || late_ticks_take(&pit->late, now_ns);
     settle(pit, 0, now);
-    irq_set(&pit->irq, 0);
-    irq_set(&pit->irq, 1);
-    /* WHY: edges that a slow host missed are not made up for: the 8259 would merge them anyway. */
+    if (now >= pit->rise && is_periodic(counter_mode(pit, 0))) {
+        int64_t count = pit->state.count[0];
+        late_ticks_note(&pit->late, (uint64_t)((now - pit->rise) / count), tick_ns(count), now_ns);
+    }
+    if (ticks) {
+        irq_set(&pit->irq, 0);
+        irq_set(&pit->irq, 1);
+    }
     arm(pit, now);
 }
 
@@ -432,6 +443,7 @@ static void reset(void *object, enum reset_kind kind)
         pit->state.change[n] = INT64_MAX;
         pit->state.held[n] = pit->state.gate[n] ? -1 : 0;
     }
+    pit->late.count = 0;
     timer_disarm(&pit->timer);
     irq_set(&pit->irq, 0);
 }
@@ -452,6 +464,7 @@ static int after_load(void *object, struct error *error)
                              "the file is damaged",
                              n);
     }
+    pit->late.count = 0;
     arm(pit, now);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/irq.h"
 #include "hw/device.h"
+#include "hw/late_ticks.h"
 
 #define PIT_HZ 1193182
 
@@ -39,6 +40,8 @@ struct pit {
     struct pit_state state;
     struct clock *clock;
     struct timer timer;
+    int64_t rise; /* the tick that `timer` is armed for, or INT64_MAX */
+    struct late_ticks late;
     struct irq_line irq; /* OUT0 */
     struct region ports, port61;
 };
