@@ -17,6 +17,7 @@ struct cpu *cpu_new(unsigned index, const struct cpu_model *model, struct physme
     cpu->model = model;
     cpu->ops = ops;
     cpu->machine = machine;
+    tsc_init(&cpu->tsc);
     cpu->link_epoch = 1; /* a link that was never made has key 0 */
     if (mmu_init(&cpu->mmu, physmem) < 0) {
         free(cpu);

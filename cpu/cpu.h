@@ -21,6 +21,7 @@
 #include "base/types.h"
 #include "cpu/features.h"
 #include "cpu/insn.h"
+#include "cpu/tsc.h"
 #include "softmmu/mmu.h"
 
 #include <stdatomic.h>
@@ -174,6 +175,8 @@ struct cpu_ops {
     /* The vector to deliver for LINE_INTR, or -1 when none is left. */
     int (*acknowledge)(void *machine, struct cpu *cpu);
     uint64_t (*tsc)(void *machine, struct cpu *cpu); /* cycles since power-on */
+    /* Does tsc() go on at one rate while the cpu runs, as host time does?  NULL: no. */
+    bool (*tsc_is_steady)(void *machine);
     /* IA32_APIC_BASE, CR8 (0..15), x2APIC registers (MSR 800h..8FFh) and the TSC deadline. */
     void (*apic_base_changed)(void *machine, struct cpu *cpu, uint64_t value);
     uint8_t (*cr8_read)(void *machine, struct cpu *cpu);
@@ -286,6 +289,7 @@ struct cpu {
     uint64_t dr[8]; /* DR0..3, DR6, DR7 */
     uint64_t debug_pending; /* DR6 bits for the trap after the present instruction */
     struct cpu_msrs msr;
+    struct cpu_tsc tsc;
     bool nmi_blocked;      /* until IRET */
     uint8_t sipi_vector;
     bool wait_for_sipi;

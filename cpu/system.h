@@ -76,7 +76,7 @@ void msr_reset(struct cpu *cpu);
 /* The time-stamp counter as RDTSC shows it. */
 static inline uint64_t cpu_tsc(struct cpu *cpu)
 {
-    return cpu->ops->tsc(cpu->machine, cpu) + cpu->msr.tsc_offset;
+    return tsc_read(cpu) + cpu->msr.tsc_offset;
 }
 
 /* --- x87.c, sse.c */

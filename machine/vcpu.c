@@ -76,6 +76,7 @@ static void vcpu_park(struct vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
     vcpu->parked = true;
+    tsc_interrupted(vcpu->cpu);
     machine_settle(machine);
     pthread_cond_broadcast(&machine->parked);
     while (!machine->ending && vcpu_must_park(vcpu))

@@ -59,6 +59,14 @@ static uint64_t ops_tsc(void *opaque, struct cpu *cpu)
     return (uint64_t)clock_now_ns(&machine->clock);
 }
 
+/* LIMIT: lines through the clock, drawn by each processor for itself, differ by what two readings do:
+ * with several processors each RDTSC is one reading. */
+static bool ops_tsc_is_steady(void *opaque)
+{
+    const struct machine *machine = opaque;
+    return machine->vcpu_count == 1 && !machine->clock.source;
+}
+
 static void ops_apic_base_changed(void *opaque, struct cpu *cpu, uint64_t value)
 {
     struct machine *machine = opaque;
@@ -142,6 +150,7 @@ const struct cpu_ops machine_cpu_ops = {
     .mmio_write = ops_mmio_write,
     .acknowledge = ops_acknowledge,
     .tsc = ops_tsc,
+    .tsc_is_steady = ops_tsc_is_steady,
     .apic_base_changed = ops_apic_base_changed,
     .cr8_read = ops_cr8_read,
     .cr8_write = ops_cr8_write,

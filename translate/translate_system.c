@@ -1,6 +1,7 @@
-/* SYSCALL and SYSRET in 64-bit mode without leaving translated code: segments, privilege, flags and the
- * shadow's view are changed in line, and the target is looked up like that of any indirect branch.
+/* System instructions in line.
  *
+ * SYSCALL and SYSRET in 64-bit mode do not leave translated code: segments, privilege, flags and the
+ * shadow's view are changed in line, and the target is looked up like that of any indirect branch.
  * What is common: 64-bit code on both sides; flags that call for no step trap, no alignment check and
  * no interrupt that waits.  For every other case the block is left, with nothing done, for the
  * interpreter's handler (cpu/exec_syscall.c), which this has to equal.
@@ -172,6 +173,41 @@ static bool sysret_64(struct translating *t)
     return true;
 }
 
+/* Along the line of cpu/tsc.h while it holds, else by the handler. */
+static bool rdtsc(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    if (!t->cpu->tsc.possible || !t->cpu->ops->tsc_is_steady)
+        return false;
+    flags_before_clobber(t);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(cpl), 0);
+    uint8_t *allowed = emit_jump_if(e, COND_Z);
+    emit_mem(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, CPU_AT(mmu.registers.cr4)));
+    emit_u32(e, CR4_TSD); /* test */
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INTERP);
+    emit_jump_here(e, allowed);
+
+    if (t->insn->row == OP_RDTSCP)
+        emit_bytes(e, "\x0f\xae\xe8", 3); /* lfence: what came before has been done */
+    emit_bytes(e, "\x0f\x31", 2);         /* rdtsc */
+    emit_shift_imm(e, 4, SIZE_64, RDX, 32);
+    emit_alu(e, ALU_OR, SIZE_64, RAX, RDX);
+    emit_alu_load(e, ALU_SUB, SIZE_64, RAX, HOST_CPU, CPU_AT(tsc.from));
+    emit_alu_load(e, ALU_CMP, SIZE_64, RAX, HOST_CPU, CPU_AT(tsc.span));
+    translate_slow(t, emit_jump_if(e, COND_NB), SLOW_INTERP);
+    emit_mem(e, HOST_OP(MAP_0F, 0xaf, 0, SIZE_64), RAX, AT(HOST_CPU, CPU_AT(tsc.slope))); /* imul */
+    emit_shift_imm(e, 5, SIZE_64, RAX, 32);
+    emit_alu_load(e, ALU_ADD, SIZE_64, RAX, HOST_CPU, CPU_AT(tsc.base));
+    emit_alu_load(e, ALU_ADD, SIZE_64, RAX, HOST_CPU, CPU_AT(msr.tsc_offset));
+    emit_mov(e, SIZE_64, RDX, RAX);
+    emit_shift_imm(e, 5, SIZE_64, RDX, 32);
+    emit_mov(e, SIZE_32, RAX, RAX);
+    if (t->insn->row == OP_RDTSCP)
+        emit_load(e, SIZE_32, RCX, HOST_CPU, CPU_AT(msr.tsc_aux));
+    callout_count(t);
+    return true;
+}
+
 bool translate_system(struct translating *t)
 {
     switch (t->insn->row) {
@@ -179,6 +215,8 @@ bool translate_system(struct translating *t)
         return t->code_64 && syscall_64(t);
     case OP_SYSRET:
         return t->code_64 && sysret_64(t);
+    case OP_RDTSC: case OP_RDTSCP:
+        return rdtsc(t);
     default:
         return false;
     }
