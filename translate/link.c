@@ -51,7 +51,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
     const struct code_cache *cache = &translator->cache;
     struct translated *from = code_at(cache, exit->from), *to = target->block->translation;
     const struct block *from_block = from->block, *to_block = to->block;
-    if (translator->options.no_chain ||
+    if (from->dead || translator->options.no_chain ||
         (exit->past_poll && (exit->guard || to_block->second_gpa != ~UINT64_C(0))))
         return;
     if (!exit->guard && (from_block->gpa ^ to_block->gpa) & PAGE_MASK)
