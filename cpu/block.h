@@ -31,6 +31,8 @@ struct block {
     uint16_t bytes;
     bool dead;
     uint8_t heat;        /* the engine's: how often code of its page has been changed */
+    uint64_t trapping;   /* the engine's: by instruction, whose accesses keep trapping */
+    uint8_t traps;
     uint32_t executions; /* decides when the translator takes over */
     exec_fn *head;       /* the interpreter's handler of insns[0] */
     void *translation;   /* the engine's */

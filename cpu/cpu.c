@@ -89,12 +89,14 @@ void cpu_mode_changed(struct cpu *cpu)
     bool protected_mode = r->cr0 & CR0_PE, v86 = protected_mode && cpu->eflags & F_VM;
     uint16_t cs = cpu->segs[CS].attributes;
     bool is_64 = r->efer & EFER_LMA && cs & SEG_L;
+    bool checks_alignment = cpu->cpl == 3 && cpu->eflags & F_AC && r->cr0 & CR0_AM;
 
     cpu->mode = (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
                 (is_64 ? CODE_64 : cs & SEG_DB ? CODE_32 : CODE_16) |
                 (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
                 (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
                 (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
+                (cpu->cpl == 3 && !v86 && !checks_alignment && windows_open(&cpu->mmu) ? MODE_WINDOW : 0) |
                 (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
                 (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;
@@ -105,7 +107,6 @@ void cpu_mode_changed(struct cpu *cpu)
                                                               : UINT16_MAX;
     segment_update_limits(cpu);
 
-    bool checks_alignment = cpu->cpl == 3 && cpu->eflags & F_AC && r->cr0 & CR0_AM;
     cpu->view = unlikely(checks_alignment) ? view_without_entries(cpu)
                                            : mmu_view(&cpu->mmu, cpu_view_id(cpu));
     /* Cached jumps were checked against CS's limit once. */

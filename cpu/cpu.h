@@ -23,6 +23,7 @@
 #include "cpu/insn.h"
 #include "cpu/tsc.h"
 #include "softmmu/mmu.h"
+#include "softmmu/window.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -43,7 +44,8 @@ enum {
     MODE_FLAT = 1 << 9,   /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
     MODE_COMPAT = 1 << 10, /* 16- or 32-bit code in long mode */
     MODE_AVX = 1 << 11, /* CR4.OSXSAVE, and XCR0 has SSE's and AVX's state */
-    MODE_BITS = 12,
+    MODE_WINDOW = 1 << 12, /* user code whose data is reached through windows: softmmu/window.h */
+    MODE_BITS = 13,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
@@ -206,6 +208,8 @@ struct cpu_engine {
 
 /* What translated code keeps beside the registers (translate/).  Nothing of it means anything to the
  * interpreter: while that runs, flags_kind, vectors and x87_live are 0. */
+enum { WINDOW_WANTED_MAX = 3 };
+
 struct cpu_native {
     uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
     uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
@@ -215,6 +219,10 @@ struct cpu_native {
     bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
     uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
     uint64_t entered; /* into translated code, since power-on */
+    /* The host address whose access has just faulted in a window (0 as 1), until it has been seen to;
+     * then the linear addresses whose pages are to be put there, once the instruction is done. */
+    uint64_t window_fault, window_wanted[WINDOW_WANTED_MAX];
+    bool window_write; /* it was a write */
 };
 
 enum { JUMP_CACHE_ENTRIES = 16384 };
@@ -306,6 +314,8 @@ struct cpu {
     void *engine_state;
     struct jump_entry jumps[JUMP_CACHE_ENTRIES];
     uint64_t callouts[OPCODE_COUNT]; /* from translated code, by row */
+    /* By bits 32 to 47 of a linear address: what makes it the host's. */
+    int64_t window_deltas[WINDOWS_INDEXES];
 
     struct {
         uint64_t exceptions_all; /* the sum of exceptions[] */

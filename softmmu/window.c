@@ -566,6 +566,20 @@ void windows_free(struct mmu *mmu)
     mmu->windows = NULL;
 }
 
+bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva)
+{
+    const struct windows_space *space = space_of(mmu, mmu->space);
+    for (unsigned i = 0; i < space->window_count; i++) {
+        const struct window *window = space->windows[i];
+        const uint64_t offset = host - (uintptr_t)window->base;
+        if (offset >= WINDOW_BYTES)
+            continue;
+        *gva = GVA(((uint64_t)window->index << 32) + offset);
+        return true;
+    }
+    return false;
+}
+
 void windows_describe(const struct mmu *mmu, FILE *out)
 {
     const struct windows *windows = mmu->windows;

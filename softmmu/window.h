@@ -99,6 +99,8 @@ void windows_tick(struct mmu *mmu);
 bool windows_fill(struct mmu *mmu, gva_t gva);
 /* Does the present space's window have the page, for writes too if `write`? */
 bool windows_has(const struct mmu *mmu, gva_t gva, bool write);
+/* Does the host address lie in an open window of the present space?  Then *gva is what it is of. */
+bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva);
 /* Two or three lines for the monitor. */
 void windows_describe(const struct mmu *mmu, FILE *out);
 

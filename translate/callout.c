@@ -3,6 +3,7 @@
 #include "translate/flags.h"
 #include "translate/native_x87.h"
 #include "translate/translated.h"
+#include "translate/window_fault.h"
 
 /* The block was counted whole when it was entered; `done` of its instructions were. */
 static void uncount(struct cpu *cpu, const struct block *block, unsigned done)
@@ -36,11 +37,16 @@ int translate_interp(struct cpu *cpu, uint32_t place)
     const bool x87 = cpu->native.x87_live && native_x87_concerns(insns);
     if (x87)
         native_x87_store(cpu);
+    const bool window = cpu->native.window_fault != 0;
+    if (unlikely(window))
+        window_fault_note(cpu, insns);
     int result = insns->exec(cpu, insns);
     if (cpu->native.vectors)
         cpu->native.vectors = sse_is_checked(cpu) ? VECTORS_LIVE : VECTORS_FLOAT;
     if (result == EXEC_NEXT)
         cpu->rip = insn_next_rip(cpu, insns);
+    if (unlikely(window) && (result == EXEC_STOP || result == EXEC_NEXT) && !window_fault_fill(cpu))
+        translation_trapped(cpu, block, index);
     if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {
         if (likely(!block->dead && cpu->mode == block->mode && (!x87 || native_x87_load(cpu))))
             return 0;

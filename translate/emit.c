@@ -175,10 +175,15 @@ void emit_store(struct emitter *e, unsigned width, unsigned base, int32_t disp, 
     emit_mem(e, sized(0x89, width), from, AT((uint8_t)base, disp));
 }
 
+void emit_store_imm_at(struct emitter *e, unsigned width, struct host_memory memory, int32_t value)
+{
+    emit_mem(e, sized(0xc7, width), 0, memory);
+    emit_imm(e, width, value);
+}
+
 void emit_store_imm(struct emitter *e, unsigned width, unsigned base, int32_t disp, int32_t value)
 {
-    emit_mem(e, sized(0xc7, width), 0, AT((uint8_t)base, disp));
-    emit_imm(e, width, value);
+    emit_store_imm_at(e, width, AT((uint8_t)base, disp), value);
 }
 
 void emit_lea(struct emitter *e, unsigned width, unsigned to, struct host_memory memory)
@@ -217,6 +222,18 @@ void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned 
 {
     emit_reg(e, sized(0xc1, width), digit, reg);
     emit_byte(e, count);
+}
+
+/* SDM: 2A §2.3.5 (VEX), 2B RORX */
+void emit_upper_half(struct emitter *e, unsigned to, unsigned from)
+{
+    emit_byte(e, 0xc4); /* rorx to, from, 32 */
+    emit_byte(e, (uint8_t)((to & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3));
+    emit_byte(e, 0xfb); /* W, no vvvv, F2 */
+    emit_byte(e, 0xf0);
+    emit_byte(e, (uint8_t)(0xc0 | (to & 7) << 3 | (from & 7)));
+    emit_byte(e, 32);
+    emit_reg(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), to, to); /* movzx */
 }
 
 /* --- jumps */

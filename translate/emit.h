@@ -62,6 +62,7 @@ void emit_mov_imm(struct emitter *e, unsigned to, uint64_t value);
 void emit_load(struct emitter *e, unsigned width, unsigned to, unsigned base, int32_t disp);
 void emit_store(struct emitter *e, unsigned width, unsigned base, int32_t disp, unsigned from);
 void emit_store_imm(struct emitter *e, unsigned width, unsigned base, int32_t disp, int32_t value);
+void emit_store_imm_at(struct emitter *e, unsigned width, struct host_memory memory, int32_t value);
 void emit_lea(struct emitter *e, unsigned width, unsigned to, struct host_memory memory);
 
 /* ADD OR ADC SBB AND SUB XOR CMP, by their number in the opcode. */
@@ -76,6 +77,9 @@ void emit_alu_mem_imm(struct emitter *e, enum host_alu alu, unsigned width, unsi
                       int32_t disp, int32_t value);
 void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned reg,
                     uint8_t count); /* digit: 0 ROL, 1 ROR, 4 SHL, 5 SHR, 7 SAR */
+
+/* to = the upper half of `from`, as 16 bits; leaves EFLAGS alone, wants BMI2. */
+void emit_upper_half(struct emitter *e, unsigned to, unsigned from);
 
 /* Jumps with a 32-bit displacement; the result is where that lies, for emit_jump_here() or
  * code_patch(). */

@@ -5,11 +5,13 @@
 #include "translate/trace_file.h"
 #include "translate/trace_translation.h"
 #include "translate/translated.h"
+#include "translate/window_fault.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { THRESHOLD_DEFAULT = 4 };
+enum { THRESHOLD_DEFAULT = 4, TRAPS_MAX = 8 };
 
 /* --- entering translated code, and what follows when it is left */
 
@@ -72,6 +74,17 @@ static int take_link(struct cpu *cpu, struct translator *translator, struct exit
 #endif
 }
 
+/* User code is seen running, by one of the interrupts that there always are. */
+static void window_tick(struct translator *translator, struct cpu *cpu)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_nsec == translator->last_tick)
+        return;
+    translator->last_tick = now.tv_nsec;
+    windows_tick(&cpu->mmu);
+}
+
 static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t place)
 {
     struct translated *translation = place_translation(translator, place);
@@ -81,12 +94,16 @@ static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t pl
     cpu->block_rip = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
     translator->count.exits++;
     if (number == PLACE_POLL) {
+        if (cpu->mmu.windows && cpu->cpl == 3)
+            window_tick(translator, cpu);
         cpu->rip = cpu->block_rip & cpu->ip_mask;
         return EXEC_LEAVE;
     }
     if (number >= PLACE_LINK)
         return take_link(cpu, translator, &translation->exits[number - PLACE_LINK]);
     cpu->callouts[block->insns[number].row]++;
+    if (unlikely(cpu->native.window_fault))
+        window_fault_note(cpu, &block->insns[number]);
     return interpret_from(cpu, block, number);
 }
 
@@ -106,6 +123,9 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
         cpu->instructions -= block->count; /* the code counts itself */
     cpu->native.code_page = cpu->block_rip - (block->gpa & PAGE_OFFSET_MASK);
     cpu->native.entered++;
+    if (unlikely(cpu->native.window_wanted[0] | cpu->native.window_wanted[1]))
+        window_fault_fill(cpu);
+    window_faults_in(translator);
     if (unlikely(translation->crossing))
         confirm_crossing(cpu, translation->crossing);
     uint64_t how = translator->enter(cpu, translation->code + translation->entry);
@@ -144,6 +164,17 @@ static void translation_drop(struct translator *translator, struct translated *t
     block_interpret(translator, translation->block);
 }
 
+void translation_trapped(struct cpu *cpu, struct block *block, unsigned index)
+{
+    struct translator *translator = translator_of(cpu);
+    if (block->dead || !block->translation || ++block->traps < TRAPS_MAX)
+        return;
+    block->traps = 0;
+    block->trapping |= BIT(index);
+    translation_drop(translator, block->translation);
+    translator->count.adapted++;
+}
+
 static void region_empty(struct translator *translator, struct cpu *cpu, unsigned region)
 {
     memset(cpu->jumps, 0, sizeof cpu->jumps); /* they lead into code that will be overwritten */
@@ -153,6 +184,7 @@ static void region_empty(struct translator *translator, struct cpu *cpu, unsigne
     if (translator->regions[region])
         translator->cache.count.evictions++;
     translator->regions[region] = NULL;
+    translator->faults[region].count = 0;
 }
 
 static struct translated *translate(struct translator *translator, struct cpu *cpu,
@@ -223,6 +255,27 @@ static const struct cpu_engine engine = {
 
 /* --- attaching */
 
+static void windows_changed(void *opaque)
+{
+    struct cpu *cpu = opaque;
+    const uint32_t mode = cpu->mode;
+    cpu_mode_changed(cpu);
+    if (cpu->mode != mode) /* cached jumps lead to blocks of the old mode */
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
+}
+
+static int attach_windows(struct cpu *cpu, const struct translate_options *options,
+                          struct error *error)
+{
+    if (options->windows == WINDOWS_OFF || !window_faults_supported())
+        return 0;
+    struct windows_options windows = WINDOWS_DEFAULTS;
+    if (options->windows == WINDOWS_ALWAYS)
+        windows.earn_ticks = 0;
+    cpu->mmu.windows_changed = windows_changed;
+    return windows_init(&cpu->mmu, cpu->window_deltas, &windows, error);
+}
+
 int translator_attach(struct cpu *cpu, const struct translate_options *options,
                       struct error *error)
 {
@@ -240,6 +293,12 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
         return result;
     }
     stubs_emit(translator);
+    result = attach_windows(cpu, options, error);
+    if (result < 0) {
+        code_cache_free(&translator->cache);
+        free(translator);
+        return result;
+    }
     block_kill_all(cpu); /* blocks that were decoded without the engine */
     cpu->engine_state = translator;
     cpu->engine = &engine;
@@ -265,6 +324,9 @@ void translator_detach(struct cpu *cpu)
     block_kill_all(cpu);
     cpu->engine = NULL;
     cpu->engine_state = NULL;
+    windows_free(&cpu->mmu);
+    cpu_mode_changed(cpu);
+    window_faults_free(translator);
     code_cache_free(&translator->cache);
     free(translator);
 }

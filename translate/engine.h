@@ -22,6 +22,10 @@
 struct translator;
 struct trace_writer;
 
+/* Which address spaces reach their data through windows (softmmu/window.h): those that have earned
+ * them, none, or all from the start. */
+enum windows_use { WINDOWS_AUTO, WINDOWS_OFF, WINDOWS_ALWAYS };
+
 struct translate_options {
     size_t cache_bytes;     /* 0: CODE_CACHE_DEFAULT_MIB */
     unsigned threshold;     /* executions before a block is translated; 0: the default, and later
@@ -30,6 +34,7 @@ struct translate_options {
     bool no_chain;          /* no links: every block returns */
     bool one_insn_per_block; /* in any engine */
     bool count;             /* keep cpu->instructions exact */
+    enum windows_use windows;
 };
 
 /* Gives `cpu` a translator, before it runs.  Negative errno and a line when the host has no memory for it or refuses to

@@ -93,4 +93,5 @@ void translator_describe(const struct cpu *cpu, FILE *out)
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++)
         fprintf(out, "%-26s %20" PRIu64 "\n", rows[i].name, rows[i].value);
+    windows_describe(&cpu->mmu, out);
 }

@@ -35,6 +35,8 @@ unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary)
     if (home != HOST_NONE)
         return home;
     emit_load(&t->e, SIZE_64, temporary, HOST_CPU, cpu_reg_at(reg));
+    if (temporary == HOST_T1)
+        t->delta = HOST_NONE;
     return temporary;
 }
 
@@ -97,6 +99,7 @@ static void emit_slow_group(struct translating *t, unsigned first)
         emit_interp(t, path.index);
         if (path.load_flags)
             emit_flags_load(t);
+        memory_restore_delta(t, path.delta);
         emit_back(t, path.resume);
     } else {
         translate_leave(t, path.index);
@@ -146,6 +149,34 @@ static void emit_slow_paths(struct translating *t)
     }
 }
 
+/* --- accesses through windows */
+
+bool translate_windowed(const struct translating *t, unsigned index)
+{
+    return t->flat && t->block->mode & MODE_WINDOW && !(t->block->trapping >> index & 1);
+}
+
+static void emit_fault_paths(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    for (unsigned i = 0; i < t->fault_count && !t->full; i++) {
+        const struct fault_site *site = &t->fault_sites[i];
+        fault_table_add(t->translator, site->from, site->to, e->at);
+        if (site->image)
+            flags_save_image(e);
+        translate_x87_note(t, site->x87_note);
+        if (site->kind != SLOW_INTERP) {
+            translate_exit_insn(t, emit_jump(e), site->index);
+            continue;
+        }
+        emit_interp(t, site->index);
+        if (site->load_flags)
+            emit_flags_load(t);
+        memory_restore_delta(t, site->delta);
+        emit_back(t, site->to);
+    }
+}
+
 /* The instruction is done: its slow paths resume here, with the flags where they are now. */
 static void settle_slow_paths(struct translating *t, unsigned first)
 {
@@ -153,7 +184,14 @@ static void settle_slow_paths(struct translating *t, unsigned first)
         if (t->slow[i].kind == SLOW_INTERP) {
             t->slow[i].resume = t->e.at;
             t->slow[i].load_flags = t->host_flags != 0;
+            t->slow[i].delta = (uint8_t)t->delta_next;
         }
+    if (!t->faults)
+        return;
+    struct fault_site *site = &t->fault_sites[t->fault_count++];
+    site->to = t->e.at;
+    site->load_flags = t->host_flags != 0;
+    site->delta = (uint8_t)t->delta_next;
 }
 
 /* --- the block */
@@ -197,6 +235,10 @@ static void translate_insn(struct translating *t)
     const unsigned policy = insn->memory ? t->row->policy_memory : t->row->policy_register;
     const unsigned slow = t->slow_count;
     const bool replaced = is_replaced(t);
+    t->window = translate_windowed(t, t->index);
+    t->faults = false;
+    t->delta = t->delta_next;
+    t->delta_next = HOST_NONE;
     if (t->row->attributes & (A_END | A_BRANCH))
         translate_x87_seen(t);
     const bool copied = !replaced && translate_by_policy(t, policy);
@@ -242,6 +284,7 @@ static void emit_count(struct translating *t)
 static void emit_rare(struct translating *t)
 {
     emit_slow_paths(t);
+    emit_fault_paths(t);
     translate_exits(t);
 }
 
@@ -320,6 +363,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
         .block = block,
         .code_64 = (block->mode & MODE_CODE) == CODE_64,
         .memory_flags = true,
+        .delta_next = HOST_NONE,
     };
     t.flat = t.code_64 || block->mode & MODE_FLAT;
     if (!new_translation(&t))
@@ -337,12 +381,15 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
     emit_count(&t);
     translate_vectors_entry(&t);
     translate_insns(&t);
+    const uint32_t faults = fault_table_count(translator);
     if (trace_wants_listings(translator))
         emit_rare(&t);
     else
         emit_rare_apart(&t);
-    if (t.full || t.e.full || !keep_exits(&t))
+    if (t.full || t.e.full || !keep_exits(&t)) {
+        fault_table_cut(translator, faults);
         return NULL;
+    }
     trace_translation(cpu, &t);
     keep(&t);
     return t.translation;

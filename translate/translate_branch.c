@@ -235,9 +235,11 @@ static bool call(struct translating *t)
     const int32_t bytes = 1 << width(t);
     if (!target_fits(target))
         return false;
-    stack_look_up(t, -bytes, (unsigned)bytes, true, SLOW_INSN);
-    return_address(t, HOST_T1);
-    emit_store(&t->e, width(t), HOST_T0, 0, HOST_T1);
+    flags_note(t);
+    const struct host_memory at = stack_at(t, -bytes, (unsigned)bytes, true, SLOW_INSN);
+    const unsigned temporary = t->window ? HOST_T0 : HOST_T1;
+    return_address(t, temporary);
+    emit_mem(&t->e, HOST_OP(MAP_1, 0x89, 0, (uint8_t)width(t)), temporary, at);
     stack_move(t, -bytes);
     link_to(t, target, true);
     return true;
@@ -260,6 +262,7 @@ static void emit_jump_entry(struct emitter *e)
 static void look_up_target(struct translating *t)
 {
     struct emitter *e = &t->e;
+    t->delta = HOST_NONE;
     emit_jump_entry(e);
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
@@ -337,8 +340,9 @@ static bool call_indirect(struct translating *t)
 static bool return_near(struct translating *t)
 {
     const int32_t bytes = 1 << width(t);
-    stack_look_up(t, 0, (unsigned)bytes, false, SLOW_INSN);
-    emit_load(&t->e, width(t), HOST_T0, HOST_T0, 0);
+    flags_note(t);
+    const struct host_memory at = stack_at(t, 0, (unsigned)bytes, false, SLOW_INSN);
+    emit_mem(&t->e, HOST_OP(MAP_1, 0x8b, 0, (uint8_t)width(t)), HOST_T0, at);
     look_up_target(t);
     stack_move(t, bytes + (t->insn->row == OP_RET_Iw ? (int32_t)t->insn->imm : 0));
     go_to_entry(t);

@@ -53,20 +53,25 @@ static uint32_t flags_read(const struct insn *insn)
     return always_shifts(insn) ? 0 : opcode_rows[insn->row].flags_read & F_ARITH;
 }
 
-/* Does translating it destroy EFLAGS, or may it fault or leave, before it reads flags itself? */
-static bool is_observer(const struct insn *insn)
+/* Does translating it destroy EFLAGS, or may it fault or leave, before it reads flags itself?  An
+ * access through a window does not: EFLAGS is still there when it faults. */
+static bool is_observer(const struct translating *t, unsigned index)
 {
+    const struct insn *insn = &t->block->insns[index];
     const struct opcode_row *row = &opcode_rows[insn->row];
     unsigned policy = insn->memory ? row->policy_memory : row->policy_register;
-    return policy != IDENTICAL && policy != BRANCH;
+    if (policy == IDENTICAL || policy == BRANCH)
+        return false;
+    return !((policy == MEMORY || policy == STACK) && translate_windowed(t, index));
 }
 
-static uint8_t facts_after(const struct block *block, unsigned from)
+static uint8_t facts_after(const struct translating *t, unsigned from)
 {
+    const struct block *block = t->block;
     uint8_t facts = 0;
     for (unsigned i = from + 1; i < block->count; i++) {
         const struct insn *insn = &block->insns[i];
-        if (is_observer(insn))
+        if (is_observer(t, i))
             facts |= FACT_OBSERVED;
         if (flags_read(insn) && facts & FACT_OBSERVED)
             return facts | FACT_READ_LATER;
@@ -79,20 +84,25 @@ static uint8_t facts_after(const struct block *block, unsigned from)
 void flags_analyse(struct translating *t)
 {
     for (unsigned i = 0; i < t->block->count; i++)
-        t->facts[i] = overwritten(&t->block->insns[i]) ? facts_after(t->block, i) : 0;
+        t->facts[i] = overwritten(&t->block->insns[i]) ? facts_after(t, i) : 0;
 }
 
 /* --- moving them */
 
-static void note_image(struct translating *t)
+void flags_save_image(struct emitter *e)
 {
-    struct emitter *e = &t->e;
     emit_mov(e, SIZE_64, HOST_T1, RAX);
     emit_byte(e, 0x9f); /* lahf */
     emit_reg(e, HOST_OP(MAP_0F, 0x90 | COND_O, 0, SIZE_8), 0, RAX);
     emit_store(e, SIZE_16, HOST_CPU, CPU_AT(native.flags_a), RAX);
     emit_mov(e, SIZE_64, RAX, HOST_T1);
     emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
+}
+
+static void note_image(struct translating *t)
+{
+    flags_save_image(&t->e);
+    t->delta = HOST_NONE;
     t->memory_flags = true;
 }
 
@@ -135,6 +145,7 @@ void flags_need(struct translating *t, uint32_t mask)
     emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
     flags_load_image(e);
+    t->delta = HOST_NONE;
     t->host_flags = F_ARITH;
 }
 

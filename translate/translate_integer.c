@@ -197,6 +197,31 @@ static void finish_flags(struct translating *t, unsigned to, unsigned from)
                         (int32_t)t->insn->imm);
 }
 
+/* Are the registers that it changes all among its operands?  Of the frequent ones. */
+static bool changes_only_named(const struct opcode_row *row)
+{
+    const uint8_t opcode = row->opcode;
+    if (row->map == MAP_0F)
+        return (opcode >= 0x40 && opcode <= 0x4f) || (opcode >= 0x90 && opcode <= 0x9f) ||
+               opcode == 0xb6 || opcode == 0xb7 || opcode == 0xbe || opcode == 0xbf;
+    if (row->map != MAP_1)
+        return false;
+    return opcode < 0x40 || opcode == 0x63 || (opcode >= 0x80 && opcode <= 0x85) ||
+           (opcode >= 0x88 && opcode <= 0x8b) || opcode == 0xc0 || opcode == 0xc1 ||
+           opcode == 0xc6 || opcode == 0xc7 || (opcode >= 0xd0 && opcode <= 0xd3);
+}
+
+/* What an instruction on registers leaves of T1. */
+static void keep_delta(struct translating *t, const struct copy *c, unsigned reg, unsigned rm)
+{
+    if (!changes_only_named(t->row) || reg == HOST_T1)
+        return;
+    int64_t change = CHANGE_ANY;
+    if (t->insn->row == OP_ADD_EvsIb || t->insn->row == OP_SUB_EvsIb)
+        change = t->insn->size == SIZE_64 ? (int8_t)t->insn->imm : CHANGE_ANY;
+    memory_keep_delta(t, c->writes_reg ? reg : c->writes_rm ? rm : HOST_NONE, change);
+}
+
 /* --- register forms */
 
 static bool fits_legacy(const struct copy *c)
@@ -236,6 +261,7 @@ static bool copy_registers(struct translating *t, struct copy *c)
     bool reg_first = is_reg_operand(t->row->operand[0]);
     unsigned second = c->has_imm ? OPERAND_NONE : reg_first ? rm : reg;
     finish_flags(t, reg_first ? reg : rm, second);
+    keep_delta(t, c, reads_reg ? reg : HOST_NONE, rm);
     return true;
 }
 
@@ -247,29 +273,32 @@ static void swap_high(struct translating *t, unsigned reg)
     emit_byte(&t->e, (uint8_t)(0xc0 | (reg + 4) << 3 | reg));
 }
 
-/* Loads the operand at [T0] into T0, or T1. */
-static void load_operand(struct translating *t, const struct copy *c, unsigned to)
+/* Loads the operand into T0, or T1. */
+static void load_operand(struct translating *t, const struct copy *c, unsigned to,
+                         struct host_memory at)
 {
     struct emitter *e = &t->e;
     if (c->memory_bytes < 4)
-        emit_mem(e, HOST_OP(MAP_0F, c->memory_bytes == 1 ? 0xb6 : 0xb7, 0, SIZE_32), to,
-                 AT(HOST_T0, 0));
+        emit_mem(e, HOST_OP(MAP_0F, c->memory_bytes == 1 ? 0xb6 : 0xb7, 0, SIZE_32), to, at);
     else
-        emit_load(e, c->memory_bytes == 8 ? SIZE_64 : SIZE_32, to, HOST_T0, 0);
+        emit_mem(e, HOST_OP(MAP_1, 0x8b, 0, c->memory_bytes == 8 ? SIZE_64 : SIZE_32), to, at);
 }
 
 /* Instructions whose flags are noted from their operands have the one in memory loaded first. */
-static bool copy_memory_noted(struct translating *t, struct copy *c)
+static bool copy_memory_noted(struct translating *t, struct copy *c, struct host_memory at)
 {
     enum native_flags kind;
     const bool step = step_of(t->insn->row);
     if (t->insn->lock || c->reg_high || (!step && (!flags_want_operands(t) || !notable(t->insn->row, &kind))))
         return false;
+    /* Through a window EFLAGS has to hold until the store, which may fault. */
+    if (c->writes_memory && t->window)
+        return false;
     bool reg_first = is_reg_operand(t->row->operand[0]);
     if (c->writes_memory && c->reg >= 0 && host_home((unsigned)c->reg) == HOST_NONE)
         return false; /* one temporary too few */
     unsigned value = c->writes_memory ? HOST_T1 : HOST_T0;
-    load_operand(t, c, value);
+    load_operand(t, c, value, at);
     unsigned reg = c->reg >= 0 ? translate_read(t, (unsigned)c->reg, HOST_T1) : (unsigned)c->digit;
     if (!reg_first && !c->writes_memory && is_test(t->insn->row)) {
         /* AND has the flags of TEST, and leaves the result. */
@@ -295,26 +324,54 @@ static bool copy_memory_noted(struct translating *t, struct copy *c)
     return true;
 }
 
+/* The flags that the copy reads have to be in EFLAGS with it: looking into the shadow destroys them, and
+ * loading them destroys T1. */
+static void flags_for_copy(struct translating *t)
+{
+    flags_need_for_row(t);
+    if (step_of(t->insn->row) && (t->insn->lock || t->window))
+        flags_need(t, F_CF); /* the host's own INC leaves CF alone */
+}
+
+static struct host_memory copied_operand(struct translating *t, const struct copy *c)
+{
+    const bool temporary = c->reg >= 0 && host_home((unsigned)c->reg) == HOST_NONE;
+    struct host_memory at = AT(HOST_T0, 0);
+    if (!t->window) {
+        memory_operand(t, c->memory_bytes, c->writes_memory);
+        flags_for_copy(t);
+        return at;
+    }
+    flags_for_copy(t);
+    at = memory_at(t, c->memory_bytes, c->writes_memory);
+    if (temporary) {
+        emit_lea(&t->e, SIZE_64, HOST_T0, at); /* T1 is wanted */
+        at = AT(HOST_T0, 0);
+    }
+    return at;
+}
+
 static bool copy_memory(struct translating *t, struct copy *c)
 {
     if (c->reg_high && (c->reg > RBX || t->insn->row == OP_CMPXCHG_EbGb))
         return false; /* AL is an operand too, and would be swapped */
-    memory_operand(t, c->memory_bytes, c->writes_memory);
-    flags_need_for_row(t);
-    if (copy_memory_noted(t, c))
+    if (c->reg_high)
+        t->window = false; /* nothing may be swapped when it faults */
+    const struct host_memory at = copied_operand(t, c);
+    if (copy_memory_noted(t, c, at))
         return true;
     unsigned reg = c->reg >= 0 ? translate_read(t, (unsigned)c->reg, HOST_T1) : (unsigned)c->digit;
-    if (step_of(t->insn->row))
-        flags_need(t, F_CF); /* LOCK INC: the host's own leaves CF alone */
     if (c->reg_high)
         swap_high(t, reg);
-    emit_mem(&t->e, c->op, reg, AT(HOST_T0, 0));
+    emit_mem(&t->e, c->op, reg, at);
     emit_immediate(t, c);
     if (c->reg_high)
         swap_high(t, reg);
     else if (c->writes_reg)
         translate_written(t, (unsigned)c->reg, reg);
     flags_produced(t);
+    if (changes_only_named(t->row))
+        memory_keep_delta(t, c->writes_reg ? reg : HOST_NONE, CHANGE_ANY);
     return true;
 }
 
@@ -334,11 +391,9 @@ static bool translate_moffs(struct translating *t)
 {
     const struct insn *insn = t->insn;
     bool store = insn->row == OP_MOV_ObAL || insn->row == OP_MOV_OvrAX;
-    memory_operand(t, 1u << insn->size, store);
-    if (store)
-        emit_store(&t->e, insn->size, HOST_T0, 0, RAX);
-    else
-        emit_load(&t->e, insn->size, RAX, HOST_T0, 0);
+    const struct host_memory at = memory_at(t, 1u << insn->size, store);
+    const uint8_t opcode = (uint8_t)((store ? 0x88 : 0x8a) | (insn->size != SIZE_8));
+    emit_mem(&t->e, HOST_OP(MAP_1, opcode, 0, insn->size), RAX, at);
     return true;
 }
 
@@ -363,6 +418,8 @@ static bool translate_lea(struct translating *t)
         translate_written(t, insn->reg, to);
     else if (to != home)
         emit_mov(&t->e, SIZE_64, home, to);
+    const bool moves = insn->base == insn->reg && insn->index == REG_ZERO && insn->size == insn->address;
+    memory_keep_delta(t, home, moves ? insn->disp : CHANGE_ANY);
     return true;
 }
 
@@ -386,12 +443,15 @@ static bool translate_short(struct translating *t, struct copy *c)
             unsigned home = host_home(guest), to = home == HOST_NONE ? HOST_T0 : home;
             emit_mov_imm(e, to, insn->size == SIZE_32 ? (uint32_t)insn->imm : insn->imm);
             translate_written(t, guest, to);
+            memory_keep_delta(t, to, CHANGE_ANY);
             return true;
         }
         break;
     case OP_XCHG_ZvrAX:
-        if (guest == RAX) /* NOP: RAX keeps its upper half */
+        if (guest == RAX) { /* NOP: RAX keeps its upper half */
+            memory_keep_delta(t, HOST_NONE, 0);
             return true;
+        }
         break;
     default:
         break;

@@ -1,4 +1,4 @@
-/* Guest addresses to host addresses: the soft tier, a look into the shadow in line.
+/* Guest addresses to host addresses.  The soft tier is a look into the shadow in line:
  *
  *      mov  t1, t0                  t0: the linear address
  *      shr  t1, 7                   t1: the slot's entry,
@@ -9,7 +9,18 @@
  *      ja   slow
  *      add  t0, [t1 + page]
  *
- * A second tier would have its sequence here, behind memory_look_up().
+ * User code of a space that has windows (softmmu/window.h) reaches its data through them; the host's
+ * page tables are the shadow then, and a host SIGSEGV is the miss (translate/window_fault.h).  EFLAGS
+ * stays, and the delta serves all further accesses by the same base:
+ *
+ *      rorx t1, base, 32
+ *      movzx t1, t1.w
+ *      mov  t1, [cpu->window_deltas + t1 * 8]
+ *      …    [base + t1 + disp]
+ *
+ * INV-1: between the place where an access may fault and the access itself nothing of the guest's state
+ *        changes, EFLAGS among it unless the flags are noted.
+ * INV-2: base + disp is less than half a window's guard away from the address that the delta is of.
  */
 #include "translate/translating.h"
 
@@ -85,6 +96,115 @@ static void add_segment(struct translating *t, unsigned seg, unsigned size, bool
                   cpu_segment_at(seg, offsetof(struct segment, base)));
 }
 
+/* --- the windows */
+
+enum { DELTA_ANY = HOST_T0, NEAR_BYTES = 16 << 20 };
+
+static bool is_near(int64_t distance)
+{
+    return distance > -NEAR_BYTES && distance < NEAR_BYTES;
+}
+
+/* An access that comes now may fault, and lead to `slow`. */
+static void may_fault(struct translating *t, enum slow_kind slow)
+{
+    struct fault_site *site = &t->fault_sites[t->fault_count];
+    if (!t->faults)
+        *site = (struct fault_site){
+            .from = t->e.at, .index = (uint8_t)t->index, .x87_note = t->x87_note};
+    t->faults = true;
+    site->kind = (uint8_t)slow;
+    site->image |= !t->memory_flags;
+}
+
+static void emit_delta(struct translating *t, unsigned reg)
+{
+    struct emitter *e = &t->e;
+    if (!t->code_64) { /* there is but one window */
+        emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(window_deltas));
+        return;
+    }
+    emit_upper_half(e, HOST_T1, reg);
+    emit_mem(e, OP_WIDE(0x8b), HOST_T1,
+             (struct host_memory){HOST_CPU, HOST_T1, 3, CPU_AT(window_deltas)});
+}
+
+/* T1 = the delta of the window that host register `reg` points into. */
+static void load_delta(struct translating *t, unsigned reg)
+{
+    const unsigned key = t->code_64 ? reg : DELTA_ANY;
+    if (t->delta != key || (t->code_64 && reg == HOST_T0))
+        emit_delta(t, reg);
+    t->delta = t->code_64 && reg == HOST_T0 ? HOST_NONE : key;
+}
+
+void memory_restore_delta(struct translating *t, unsigned delta)
+{
+    if (delta != HOST_NONE)
+        emit_delta(t, delta);
+}
+
+void memory_keep_delta(struct translating *t, unsigned written, int64_t change)
+{
+    t->delta_next = written == t->delta && !is_near(change) ? HOST_NONE : t->delta;
+}
+
+/* Does the operand's address come from one register that is at home? */
+static bool has_plain_base(const struct translating *t)
+{
+    const struct insn *insn = t->insn;
+    return !insn->rip && insn->base != REG_ZERO && insn->index == REG_ZERO &&
+           host_home(insn->base) != HOST_NONE && is_near(insn->disp) &&
+           insn->address == (t->code_64 ? SIZE_64 : SIZE_32);
+}
+
+struct host_memory memory_at(struct translating *t, unsigned size, bool write)
+{
+    struct emitter *e = &t->e;
+    const struct insn *insn = t->insn;
+    const bool flat = is_flat_segment(t, insn->seg);
+    if (!t->window || !(flat || t->code_64)) {
+        memory_operand(t, size, write);
+        return AT(HOST_T0, 0);
+    }
+    if (flat && has_plain_base(t)) {
+        const unsigned base = host_home(insn->base);
+        load_delta(t, base);
+        may_fault(t, SLOW_INTERP);
+        return (struct host_memory){(uint8_t)base, HOST_T1, 0, insn->disp};
+    }
+    memory_address(t, HOST_T0);
+    if (!flat) {
+        emit_load(e, SIZE_64, HOST_T1, HOST_CPU,
+                  cpu_segment_at(insn->seg, offsetof(struct segment, base)));
+        emit_lea(e, SIZE_64, HOST_T0, (struct host_memory){HOST_T0, HOST_T1, 0, 0});
+        t->delta = HOST_NONE;
+    }
+    load_delta(t, HOST_T0);
+    may_fault(t, SLOW_INTERP);
+    return (struct host_memory){HOST_T0, HOST_T1, 0, 0};
+}
+
+struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
+                                  bool write, enum slow_kind slow)
+{
+    const unsigned width = t->code_64 ? SIZE_64 : SIZE_32;
+    if (t->window && is_near(offset)) {
+        load_delta(t, reg);
+        may_fault(t, slow);
+        return (struct host_memory){(uint8_t)reg, HOST_T1, 0, offset};
+    }
+    flags_before_clobber(t);
+    if (offset)
+        emit_lea(&t->e, width, HOST_T0, AT((uint8_t)reg, offset));
+    else
+        emit_mov(&t->e, width, HOST_T0, reg);
+    memory_look_up(t, t->code_64 ? SEG_FLAT_STACK : SS, size, write, slow);
+    return AT(HOST_T0, 0);
+}
+
+/* --- either */
+
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow)
 {
@@ -92,6 +212,13 @@ void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool wri
     const int32_t tag = write ? offsetof(struct shadow_entry, write_tag)
                               : offsetof(struct shadow_entry, read_tag);
     add_segment(t, seg, size, write, slow);
+    if (t->window) {
+        load_delta(t, HOST_T0);
+        emit_lea(e, SIZE_64, HOST_T0, (struct host_memory){HOST_T0, HOST_T1, 0, 0});
+        may_fault(t, slow);
+        return;
+    }
+    t->delta = HOST_NONE;
     emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
     emit_shift_imm(e, 5, SIZE_32, HOST_T1, PAGE_SHIFT - ENTRY_SHIFT);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (SHADOW_ENTRIES - 1) << ENTRY_SHIFT);

@@ -155,16 +155,18 @@ static struct host_op copied_opcode(const struct translating *t)
                    row->size == SZ_Y ? t->insn->size : SIZE_32);
 }
 
-/* T0 = host address of the operand in memory */
-static void address_operand(struct translating *t, unsigned operand, bool write)
+static struct host_memory operand_at(struct translating *t, unsigned operand, bool write)
 {
     const unsigned bytes = bytes_in_memory(t->insn, operand);
+    if (t->window) /* the host's own instruction checks the alignment */
+        return memory_at(t, bytes, write);
     memory_operand(t, bytes, write);
     if (bytes == VECTOR_BYTES && !takes_any_address(t->insn->row)) {
         emit_reg(&t->e, HOST_OP(MAP_1, 0xf6, 0, SIZE_8), 0, HOST_T0); /* test t0, 15 */
         emit_byte(&t->e, VECTOR_BYTES - 1);
         translate_slow(t, emit_jump_if(&t->e, COND_NZ), SLOW_INTERP);
     }
+    return AT(HOST_T0, 0);
 }
 
 /* The host register for a general one; one that is written is not read. */
@@ -186,12 +188,13 @@ bool translate_sse(struct translating *t)
     unsigned reg = row->modrm & 7; /* the /digit, if it is not a register */
     unsigned rm = 0, written = REG_ZERO, host = 0;
     bool immediate = false;
+    struct host_memory at = AT(HOST_T0, 0);
     for (unsigned i = 0; i < OPERANDS; i++) {
         const enum place place = place_of(row->operand[i]);
         const bool general =
             place == PLACE_GENERAL_REG || (place == PLACE_GENERAL_RM && !insn->memory);
         if (insn->memory && (place == PLACE_RM || place == PLACE_GENERAL_RM))
-            address_operand(t, row->operand[i], i == 0);
+            at = operand_at(t, row->operand[i], i == 0);
         else if (place == PLACE_RM)
             rm = insn->rm;
         else if (place == PLACE_REG)
@@ -207,7 +210,7 @@ bool translate_sse(struct translating *t)
         }
     }
     if (insn->memory)
-        emit_mem(&t->e, copied_opcode(t), reg, AT(HOST_T0, 0));
+        emit_mem(&t->e, copied_opcode(t), reg, at);
     else
         emit_reg(&t->e, copied_opcode(t), reg, rm);
     if (immediate)
@@ -215,5 +218,7 @@ bool translate_sse(struct translating *t)
     if (written != REG_ZERO)
         translate_written(t, written, host);
     flags_produced(t);
+    if (host != HOST_T1)
+        memory_keep_delta(t, written == REG_ZERO ? HOST_NONE : host, CHANGE_ANY);
     return true;
 }

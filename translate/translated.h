@@ -91,17 +91,30 @@ enum callout_mode {
     COUNTER(unlinks, "links undone")                                                               \
     COUNTER(exits, "exits from translated code")                                                   \
     COUNTER(interp, "instructions interpreted")                                                    \
-    COUNTER(killed, "translations killed")
+    COUNTER(killed, "translations killed")                                                         \
+    COUNTER(window_faults, "faults in windows")                                                    \
+    COUNTER(adapted, "sites adapted")
+
+/* Host code that may fault in a window, as offsets in the code cache; `slow` is where it goes on then. */
+struct fault_range {
+    uint32_t from, to, slow;
+};
+struct fault_table {
+    struct fault_range *ranges; /* in the order of their addresses */
+    uint32_t count, room;
+};
 
 struct translator {
     struct translate_options options;
     struct feature_set host; /* what the host's processor has: the rest is not copied */
     struct code_cache cache;
     struct translated *regions[CODE_REGIONS];
+    struct fault_table faults[CODE_REGIONS];
     struct cooling cooling;
     unsigned threshold; /* executions, where code stays as it is */
     struct trace_writer *trace; /* NULL: none */
     uint64_t last_id; /* of a translation */
+    long last_tick;   /* of user code, the host's ns */
     /* stubs, executable addresses */
     uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or a place */
     uint8_t *stub_exit;    /* T0: the place */
@@ -152,5 +165,15 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
 void link_drop(struct translator *translator, struct translated *translation);
 /* callout.c: called by stub_interp.  0: on with the code; otherwise an EXEC_… to leave with. */
 int translate_interp(struct cpu *cpu, uint32_t place);
+/* window_fault.c: the ranges of the region being filled, which are added in the order of their addresses,
+ * all writable: code in [from, to) may fault, and goes on at `slow` then. */
+void fault_table_add(struct translator *translator, const uint8_t *from, const uint8_t *to,
+                     const uint8_t *slow);
+uint32_t fault_table_count(const struct translator *translator);
+/* Those from number `count` on do not come to be. */
+void fault_table_cut(struct translator *translator, uint32_t count);
+/* engine.c: the block's instruction `index` had to be interpreted, and will have to be again; when it
+ * keeps on so, the block is translated anew. */
+void translation_trapped(struct cpu *cpu, struct block *block, unsigned index);
 
 #endif

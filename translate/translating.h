@@ -38,6 +38,7 @@ struct slow_path {
     uint8_t kind;
     uint8_t index; /* of the instruction, or the number of a place */
     bool load_flags; /* the resumed code expects them in EFLAGS */
+    uint8_t delta;   /* … and this in T1: memory_restore_delta() */
     struct x87_note x87_note; /* of the instructions before */
 };
 
@@ -48,6 +49,16 @@ struct leave {
 };
 
 enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX, LEAVES_MAX = 4 * BLOCK_INSNS_MAX };
+
+/* Host code of one instruction that may fault in a window, and what follows then. */
+struct fault_site {
+    uint8_t *from, *to; /* writable addresses */
+    uint8_t kind, index;
+    bool image;         /* the flags are only in EFLAGS */
+    bool load_flags;    /* this and the next as in a slow path */
+    uint8_t delta;
+    struct x87_note x87_note;
+};
 
 struct translating {
     struct translator *translator;
@@ -78,6 +89,14 @@ struct translating {
     struct leave leaves[LEAVES_MAX];
     unsigned leave_count;
     bool full;
+
+    /* the windows: see translate_memory.c */
+    bool window;          /* the present instruction reaches memory through them */
+    bool faults;          /* … and may fault: then fault_sites[fault_count] is being filled */
+    unsigned delta;       /* T1 has the delta of this host register's window, or HOST_NONE */
+    unsigned delta_next;  /* the same after the instruction, if it says so */
+    struct fault_site fault_sites[BLOCK_INSNS_MAX];
+    unsigned fault_count;
 
     uint16_t host_offset[BLOCK_INSNS_MAX + 1];
     uint8_t marks[BLOCK_INSNS_MAX];
@@ -113,6 +132,8 @@ void flags_before_clobber(struct translating *t);
 void flags_note(struct translating *t);
 /* The same, as FLAGS_IMAGE if EFLAGS has them. */
 void flags_note_image(struct translating *t);
+/* Notes EFLAGS in cpu->native as FLAGS_IMAGE; destroys T1. */
+void flags_save_image(struct emitter *e);
 /* Loads EFLAGS from cpu->native, where they are FLAGS_IMAGE; destroys T1. */
 void flags_load_image(struct emitter *e);
 /* The flags `mask` are needed in EFLAGS; destroys T1. */
@@ -131,14 +152,30 @@ void flags_note_step(struct translating *t, enum native_step step, unsigned resu
 bool row_merges_flags(const struct insn *insn);
 
 /* translate_memory.c: the one place that knows how a guest address becomes a host address */
-/* T0 = the linear address of the ModRM operand, its segment's limit checked.  Destroys T1, EFLAGS. */
+/* T0 = the host address of the ModRM operand.  Destroys T1, EFLAGS. */
 void memory_operand(struct translating *t, unsigned size, bool write);
+/* The same, but the operand may be anything with T0 and T1 in it, which both stay then; through a
+ * window EFLAGS stays too. */
+struct host_memory memory_at(struct translating *t, unsigned size, bool write);
+/* The same of [reg + offset] on the stack, `reg` a host register. */
+struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
+                                  bool write, enum slow_kind slow);
+/* T1 has not been touched since the last of these, or since the instruction's start, but for what the
+ * flags' functions did.  Host register `written` (HOST_NONE: none) has changed, by `change` or, if that
+ * is CHANGE_ANY, to anything. */
+#define CHANGE_ANY INT64_MAX
+void memory_keep_delta(struct translating *t, unsigned written, int64_t change);
+/* Loads T1 again with what t->delta_next said after an instruction; EFLAGS stays. */
+void memory_restore_delta(struct translating *t, unsigned delta);
 /* T0 = offset: adds the base of `seg`, checks its limit, and looks into the shadow: T0 = host address.
  * Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS. */
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow);
 /* reg = the address expression of the ModRM operand, without segment; `width`: 32 or 64 */
 void memory_address(struct translating *t, unsigned to);
+
+/* Does the block's instruction `index` reach memory through the windows? */
+bool translate_windowed(const struct translating *t, unsigned index);
 
 /* by topic: true when the present instruction has been translated */
 bool translate_integer(struct translating *t);
@@ -168,7 +205,10 @@ bool translate_checked(struct translating *t);
 void translate_next_block(struct translating *t, bool past_poll);
 /* The block ends without a branch. */
 void translate_fall_through(struct translating *t);
-/* T0 = host address of [rsp + offset]; destroys T1 and EFLAGS */
+/* As memory_at() of [rsp + offset] */
+struct host_memory stack_at(struct translating *t, int32_t offset, unsigned size, bool write,
+                            enum slow_kind slow);
+/* T0 = the host address of [rsp + offset]; destroys T1 and EFLAGS */
 void stack_look_up(struct translating *t, int32_t offset, unsigned size, bool write,
                    enum slow_kind slow);
 void stack_move(struct translating *t, int32_t by);

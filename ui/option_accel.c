@@ -8,6 +8,8 @@
 #include <string.h>
 
 static const char engines[] = "translate\ninterp\n";
+static const char *const windows_choices[] = {
+    [WINDOWS_AUTO] = "auto", [WINDOWS_OFF] = "off", [WINDOWS_ALWAYS] = "always"};
 
 static int accel_setting(struct option_context *context, const struct suboption *item)
 {
@@ -31,8 +33,17 @@ static int accel_setting(struct option_context *context, const struct suboption 
             config->translate.threshold = (unsigned)number;
         return result;
     }
+    if (!strcmp(item->key, "windows")) {
+        for (unsigned i = 0; i < 3; i++)
+            if (!strcmp(item->value, windows_choices[i])) {
+                config->translate.windows = (enum windows_use)i;
+                return 0;
+            }
+        return error_set(context->error, EINVAL, "%s: windows=%s: give auto, off or always",
+                         context->what, item->value);
+    }
     return error_set(context->error, EINVAL,
-                     "%s: no such setting '%s'; there are cache=SIZE and threshold=N",
+                     "%s: no such setting '%s'; there are cache=SIZE, threshold=N and windows=auto|off|always",
                      context->what, item->key);
 }
 

@@ -369,7 +369,7 @@ static const struct option_row option_rows[] = {
     {"help", "h", NULL, "this list", parse_help},
     {"version", NULL, NULL, "the version", parse_version},
     {"machine", "M", "pc", "the kind of machine: a PC (i440FX, PIIX3)", parse_only, ONLY_MACHINE},
-    {"accel", NULL, "translate|interp[,cache=SIZE][,threshold=N]", "what runs the guest: the translator (on x86-64 hosts), or the interpreter alone", option_accel},
+    {"accel", NULL, "translate|interp[,cache=SIZE][,threshold=N][,windows=auto|off|always]", "what runs the guest: the translator (on x86-64 hosts), or the interpreter alone", option_accel},
     {"interp-only", NULL, NULL, "the same as -accel interp", parse_flag, FLAG_INTERP_ONLY},
     {"no-chain", NULL, NULL, "translated blocks return after each", parse_flag, FLAG_NO_CHAIN},
     {"one-insn-per-block", NULL, NULL, "blocks of one instruction", parse_flag, FLAG_ONE_INSN},
