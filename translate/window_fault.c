@@ -1,5 +1,6 @@
 #include "translate/window_fault.h"
 
+#include "translate/host.h"
 #include "translate/translated.h"
 
 #include <pthread.h>
@@ -78,7 +79,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         sigaction(signal, &previous[signal == signals[1]], NULL); /* it faults again, and is not ours */
         return;
     }
-    struct cpu *cpu = (struct cpu *)registers[REG_R15];
+    struct cpu *cpu = (struct cpu *)(registers[REG_R15] - HOST_CPU_BIAS);
     const uint64_t host = (uintptr_t)info->si_addr;
     cpu->native.window_fault = host ? host : 1;
     cpu->native.window_write = registers[REG_ERR] & FAULT_OF_WRITE;
