@@ -307,8 +307,6 @@ static struct shadow_space *space_for(struct mmu *mmu, uint16_t pcid)
             oldest = space;
     }
     space_flush(mmu, oldest, true);
-    if (mmu->windows)
-        windows_space_recycled(mmu, oldest);
     oldest->valid = true;
     oldest->pcid = pcid;
     return oldest;
@@ -316,13 +314,10 @@ static struct shadow_space *space_for(struct mmu *mmu, uint16_t pcid)
 
 static void space_switch(struct mmu *mmu, uint16_t pcid)
 {
-    struct shadow_space *from = mmu->space;
     mmu->space = space_for(mmu, pcid);
     mmu->space->last_used = ++mmu->use_counter;
     mmu->fetch_generation = mmu->space->generation;
     mmu->count.space_switches++;
-    if (mmu->windows)
-        windows_space_switched(mmu, from);
 }
 
 static bool pcids_on(const struct mmu *mmu)
@@ -339,6 +334,7 @@ void mmu_flush_all(struct mmu *mmu)
     memset(mmu->seen, 0, bytes);
     memset(mmu->seen_written, 0, bytes);
     mmu_forget_fetches(mmu);
+    windows_settle(mmu);
 }
 
 void mmu_set_cr0(struct mmu *mmu, uint64_t cr0)
@@ -358,6 +354,7 @@ void mmu_set_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
         space_switch(mmu, cr3 & 0xfff);
     if (!keep)
         space_flush(mmu, mmu->space, false);
+    windows_settle(mmu);
 }
 
 void mmu_set_cr4(struct mmu *mmu, uint64_t cr4)
@@ -369,6 +366,7 @@ void mmu_set_cr4(struct mmu *mmu, uint64_t cr4)
     mmu_flush_all(mmu);
     if (changed & CR4_PCIDE)
         space_switch(mmu, pcids_on(mmu) ? mmu->registers.cr3 & 0xfff : 0);
+    windows_settle(mmu);
 }
 
 void mmu_set_efer(struct mmu *mmu, uint64_t efer)
@@ -449,6 +447,7 @@ void mmu_invpcid(struct mmu *mmu, unsigned type, uint16_t pcid, gva_t gva)
             space_flush(mmu, space, false);
         space_forget_fetches(mmu, space);
     }
+    windows_settle(mmu);
 }
 
 /* Calls `act` for every filled slot of a PPN in [first, first + count). */
@@ -474,7 +473,8 @@ static void slots_of_pages(struct mmu *mmu, ppn_t first, uint64_t count,
 void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
 {
     uint64_t index = physmem_ram_index(mmu->physmem, first);
-    if (count == 1 && index != PHYSMEM_NOT_RAM && !seen_test(mmu->seen, index))
+    if (count == 1 && index != PHYSMEM_NOT_RAM && !seen_test(mmu->seen, index) &&
+        !windows_have_ram(mmu, index))
         return;
     log_line(LOG_MMU, "mmu: flush of %llu pages from physical %llx", (unsigned long long)count,
              (unsigned long long)first.v << PAGE_SHIFT);
@@ -491,7 +491,8 @@ static void slot_protect(struct shadow_view *view, unsigned slot)
 void mmu_protect_code(struct mmu *mmu, ppn_t ppn)
 {
     uint64_t index = physmem_ram_index(mmu->physmem, ppn);
-    if (index == PHYSMEM_NOT_RAM || !seen_test(mmu->seen_written, index))
+    if (index == PHYSMEM_NOT_RAM ||
+        (!seen_test(mmu->seen_written, index) && !windows_have_ram(mmu, index)))
         return;
     slots_of_pages(mmu, ppn, 1, slot_protect);
     if (mmu->windows)

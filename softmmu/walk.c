@@ -7,23 +7,23 @@
  */
 #include "softmmu/mmu.h"
 
-#define CR0_WP BIT(16)
-#define CR0_PG BIT(31)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_PGE BIT(7)
+#define CR0_WP   BIT(16)
+#define CR0_PG   BIT(31)
+#define CR4_PSE  BIT(4)
+#define CR4_PAE  BIT(5)
+#define CR4_PGE  BIT(7)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
 
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
+#define PTE_P  BIT(0)
+#define PTE_W  BIT(1)
+#define PTE_U  BIT(2)
+#define PTE_A  BIT(5)
+#define PTE_D  BIT(6)
 #define PTE_PS BIT(7)
-#define PTE_G BIT(8)
+#define PTE_G  BIT(8)
 #define PTE_NX BIT(63)
 
 #define ADDRESS_BITS UINT64_C(0x000ffffffffff000) /* bits 51:12 of an entry */
@@ -34,12 +34,13 @@ struct walk {
     struct mmu *mmu;
     uint64_t entries[LEVELS_MAX];
     gpa_t places[LEVELS_MAX];
-    unsigned depth;        /* entries read */
-    unsigned entry_bytes;  /* 4 or 8 */
+    unsigned depth;       /* entries read */
+    unsigned entry_bytes; /* 4 or 8 */
     unsigned page_shift;
-    uint64_t frame;        /* physical address of the page */
-    uint64_t rights;       /* PTE_W and PTE_U of all levels ANDed, PTE_NX of all ORed */
-    bool reserved;         /* a reserved bit was set */
+    uint64_t frame;     /* physical address of the page */
+    uint64_t rights;    /* PTE_W and PTE_U of all levels ANDed, PTE_NX of all ORed */
+    bool reserved;      /* a reserved bit was set */
+    uint64_t must_be_0; /* in the entry read last */
 };
 
 static uint64_t entry_load(struct walk *walk, gpa_t place)
@@ -75,6 +76,7 @@ static bool walk_level(struct walk *walk, uint64_t table, unsigned index, uint64
     uint64_t entry = entry_load(walk, place);
     walk->entries[walk->depth] = entry;
     walk->places[walk->depth++] = place;
+    walk->must_be_0 = reserved;
     if (!(entry & PTE_P))
         return false;
     walk->reserved |= (entry & reserved) != 0;
@@ -253,6 +255,68 @@ bool mmu_probe(struct mmu *mmu, gva_t gva, struct translation *found)
     found->executable = !(walk.rights & PTE_NX);
     translation_finish(found, &walk, gva.v);
     return true;
+}
+
+static bool walk_accessed(const struct walk *walk, unsigned depth)
+{
+    uint64_t all = PTE_A;
+    for (unsigned level = 0; level < depth; level++)
+        all &= walk->entries[level];
+    return all;
+}
+
+/* Keeps the page table that the walk ended in, if only its entry can differ for a neighbour. */
+static void granted_remember(struct mmu_granted *granted, const struct walk *walk, uint64_t linear)
+{
+    const unsigned upper = walk->depth - 1;
+    if (walk->page_shift != PAGE_SHIFT || !walk_accessed(walk, upper))
+        return;
+    uint64_t rights = PTE_W | PTE_U;
+    for (unsigned level = 0; level < upper; level++)
+        rights = (rights & walk->entries[level] & (PTE_W | PTE_U)) |
+                 ((rights | walk->entries[level]) & PTE_NX);
+    granted->table = walk->places[upper].v & PAGE_MASK;
+    granted->rights = rights;
+    granted->must_be_0 = walk->must_be_0;
+    granted->entry_bytes = walk->entry_bytes;
+    granted->shift = walk->entry_bytes == 8 ? 21 : 22;
+    granted->stretch = linear >> granted->shift;
+}
+
+static bool granted_walk(struct mmu_granted *granted, struct walk *walk, uint64_t linear)
+{
+    if (linear >> granted->shift != granted->stretch) {
+        if (!walk_tables(walk, granted->mmu, linear))
+            return false;
+        granted_remember(granted, walk, linear);
+        return true;
+    }
+    const unsigned entries = PAGE_BYTES / granted->entry_bytes;
+    *walk = (struct walk){.mmu = granted->mmu,
+                          .rights = granted->rights,
+                          .entry_bytes = granted->entry_bytes,
+                          .page_shift = PAGE_SHIFT};
+    if (!walk_level(walk, granted->table, linear >> PAGE_SHIFT & (entries - 1), granted->must_be_0))
+        return false;
+    walk->frame = walk->entries[0] & ADDRESS_BITS;
+    return true;
+}
+
+bool mmu_granted(struct mmu_granted *granted, gva_t gva, struct translation *found)
+{
+    struct mmu *mmu = granted->mmu;
+    if (!(mmu->registers.cr0 & CR0_PG)) {
+        translation_unpaged(mmu, gva.v, found);
+        return true;
+    }
+    struct walk walk;
+    if (!granted_walk(granted, &walk, gva.v) || !walk_accessed(&walk, walk.depth))
+        return false;
+    rights_decide(mmu, walk.rights, true, false, found);
+    if (!(walk.entries[walk.depth - 1] & PTE_D))
+        found->writable = false;
+    translation_finish(found, &walk, gva.v);
+    return found->readable;
 }
 
 bool mmu_load_pdptes(struct mmu *mmu, uint64_t cr3)

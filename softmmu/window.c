@@ -1,45 +1,23 @@
-/* Windows: reserving, filling, emptying, and which space has them.  Invariants: softmmu/window.h.
- *
- * Each page in a window has a record in a pool.  A record is on two lists: of its window, so that a
- * flush costs what was filled, and of its RAM page, so that a change of the page finds it.
+/* Windows: which address space has them, what they are filled with, and when they are given up.
+ * Invariants: softmmu/window.h.
  */
-#include "softmmu/window.h"
+#include "softmmu/window_priv.h"
 
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 
-#define WINDOW_BYTES   BIT(32)
-#define GUARD_BYTES    (BIT(31) + BIT(16)) /* the distance of an address, and the widest access */
-#define RESERVED_BYTES (WINDOW_BYTES + 2 * GUARD_BYTES)
-#define WINDOW_PAGES   (WINDOW_BYTES >> PAGE_SHIFT)
+#define CR0_PG   BIT(31)
+#define CR4_PAE  BIT(5)
+#define EFER_LMA BIT(10)
 
-enum { PAGE_AREAS_MAX = 2 }; /* a page alone is an area, and splits one */
-
-struct window_links {
-    uint32_t next, previous;
-};
-
-struct window_page {
-    struct window *window; /* NULL: unused, and in_window.next is the next such */
-    uint64_t ppn;
-    uint32_t number; /* in the window */
-    uint32_t mpn;
-    struct window_links in_window, of_ram;
-    uint8_t page_shift; /* of the guest's page */
-    bool writable, global;
-};
-
-struct window {
-    uint8_t *base;         /* of the 4 GiB, a guard before and behind */
-    uint32_t *page_at;     /* by page number: its record, or 0 */
-    uint32_t first;        /* its list of records */
-    uint32_t low, high;    /* every page is in [low, high] */
-    uint32_t large_shifts; /* bit n: large pages of 2^n bytes may be here */
-    unsigned index;
-    struct window *next_unused;
+enum {
+    LOSSES_MAX = 3,
+    /* WHY: at some 30 ns a page compared and 4 ms a tick, a tenth of the time. */
+    TICK_PAYS_PAGES = 12288,
+    DEBT_MAX_PAGES = 16 * TICK_PAYS_PAGES,
 };
 
 /* WHY a closed delta faults, for h = linear + delta + distance, where distance is up to 2 GiB
@@ -59,182 +37,7 @@ static void delta_open(struct windows *windows, const struct window *window)
         (int64_t)((uintptr_t)window->base - ((uint64_t)window->index << 32));
 }
 
-static struct windows_space *space_of(const struct mmu *mmu, const struct shadow_space *space)
-{
-    return &mmu->windows->spaces[space - mmu->spaces];
-}
-
-/* --- pages */
-
-static bool window_hide(struct window *window, uint64_t first, uint64_t count)
-{
-    return mmap(window->base + (first << PAGE_SHIFT), count << PAGE_SHIFT, PROT_NONE,
-                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
-}
-
-static bool window_has_at(const struct window *window, uint64_t number)
-{
-    return number < WINDOW_PAGES && window->page_at[number];
-}
-
-/* How many areas a page adds to those of its neighbours: between two of them, none. */
-static unsigned areas_of(const struct window *window, uint32_t number)
-{
-    return (unsigned)PAGE_AREAS_MAX - window_has_at(window, (uint64_t)number - 1) -
-           window_has_at(window, (uint64_t)number + 1);
-}
-
-static uint32_t *ram_list(const struct mmu *mmu, uint64_t ppn)
-{
-    return &mmu->windows->of_ram[physmem_ram_index(mmu->physmem, PPN(ppn))];
-}
-
-static void page_link(struct mmu *mmu, uint32_t id)
-{
-    struct window_page *pages = mmu->windows->pages, *page = &pages[id];
-    uint32_t *ram = ram_list(mmu, page->ppn), *first = &page->window->first;
-    page->of_ram = (struct window_links){.next = *ram};
-    page->in_window = (struct window_links){.next = *first};
-    if (*ram)
-        pages[*ram].of_ram.previous = id;
-    if (*first)
-        pages[*first].in_window.previous = id;
-    *ram = *first = id;
-}
-
-static void page_unlink(struct mmu *mmu, const struct window_page *page)
-{
-    struct window_page *pages = mmu->windows->pages;
-    struct window_links links = page->of_ram;
-    *(links.previous ? &pages[links.previous].of_ram.next : ram_list(mmu, page->ppn)) = links.next;
-    if (links.next)
-        pages[links.next].of_ram.previous = links.previous;
-    links = page->in_window;
-    *(links.previous ? &pages[links.previous].in_window.next : &page->window->first) = links.next;
-    if (links.next)
-        pages[links.next].in_window.previous = links.previous;
-}
-
-/* Frees a record whose page is not mapped any more. */
-static void page_forget(struct mmu *mmu, uint32_t id)
-{
-    struct windows *windows = mmu->windows;
-    struct window_page *page = &windows->pages[id];
-    struct window *window = page->window;
-    page_unlink(mmu, page);
-    window->page_at[page->number] = 0;
-    windows->count.areas -= areas_of(window, page->number);
-    windows->count.pages--;
-    windows->count.unmapped++;
-    page->window = NULL;
-    page->in_window.next = windows->page_free;
-    windows->page_free = id;
-}
-
-static uint32_t page_take(struct windows *windows)
-{
-    uint32_t id = windows->page_free;
-    if (!id)
-        return windows->page_fresh++;
-    windows->page_free = windows->pages[id].in_window.next;
-    return id;
-}
-
-static void window_forget_range(struct window *window)
-{
-    window->low = UINT32_MAX;
-    window->high = 0;
-    window->large_shifts = 0;
-}
-
-static void window_empty(struct mmu *mmu, struct window *window)
-{
-    if (!window->first)
-        return;
-    /* WHY: it begins and ends at borders of areas, so the host need not split one. */
-    BUG_ON(!window_hide(window, window->low, window->high - window->low + 1));
-    while (window->first)
-        page_forget(mmu, window->first);
-    window_forget_range(window);
-}
-
-static void page_drop(struct mmu *mmu, uint32_t id)
-{
-    struct window_page *page = &mmu->windows->pages[id];
-    if (likely(window_hide(page->window, page->number, 1)))
-        page_forget(mmu, id);
-    else /* the host had joined areas, and has no more for splitting them */
-        window_empty(mmu, page->window);
-}
-
-static bool page_set_writable(struct window_page *page, bool writable)
-{
-    if (page->writable == writable)
-        return true;
-    if (mprotect(page->window->base + ((uint64_t)page->number << PAGE_SHIFT), PAGE_BYTES,
-                 writable ? PROT_READ | PROT_WRITE : PROT_READ) < 0)
-        return false;
-    page->writable = writable;
-    return true;
-}
-
-static bool page_map(struct mmu *mmu, const struct window_page *wanted)
-{
-    struct windows *windows = mmu->windows;
-    struct window *window = wanted->window;
-    /* WHY no MAP_POPULATE: measured, it costs what the page fault at the first access does. */
-    if (mmap(window->base + ((uint64_t)wanted->number << PAGE_SHIFT), PAGE_BYTES,
-             wanted->writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED | MAP_SHARED,
-             mmu->physmem->frames->fd, (off_t)wanted->mpn << PAGE_SHIFT) == MAP_FAILED)
-        return false;
-    uint32_t id = page_take(windows);
-    windows->pages[id] = *wanted;
-    page_link(mmu, id);
-    windows->count.areas += areas_of(window, wanted->number);
-    windows->count.pages++;
-    windows->count.fills++;
-    window->page_at[wanted->number] = id;
-    window->low = wanted->number < window->low ? wanted->number : window->low;
-    window->high = wanted->number > window->high ? wanted->number : window->high;
-    if (wanted->page_shift > PAGE_SHIFT)
-        window->large_shifts |= 1u << wanted->page_shift;
-    return true;
-}
-
 /* --- windows */
-
-static struct window *window_reserve(void)
-{
-    struct window *window = calloc(1, sizeof *window);
-    if (!window)
-        return NULL;
-    uint8_t *host =
-        mmap(NULL, RESERVED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    /* WHY not calloc: a few pages of it are used, and the others must cost nothing. */
-    void *page_at = mmap(NULL, WINDOW_PAGES * sizeof *window->page_at, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (host != MAP_FAILED && page_at != MAP_FAILED) {
-        window->base = host + GUARD_BYTES;
-        window->page_at = page_at;
-        window_forget_range(window);
-        return window;
-    }
-    int failure = errno;
-    if (host != MAP_FAILED)
-        munmap(host, RESERVED_BYTES);
-    if (page_at != MAP_FAILED)
-        munmap(page_at, WINDOW_PAGES * sizeof *window->page_at);
-    free(window);
-    errno = failure;
-    return NULL;
-}
-
-static void window_release(struct window *window)
-{
-    munmap(window->base - GUARD_BYTES, RESERVED_BYTES);
-    munmap(window->page_at, WINDOW_PAGES * sizeof *window->page_at);
-    free(window);
-}
 
 static struct window *window_find(const struct windows_space *space, unsigned index)
 {
@@ -248,7 +51,7 @@ static struct window *window_find(const struct windows_space *space, unsigned in
 static struct window *window_get(struct mmu *mmu, unsigned index)
 {
     struct windows *windows = mmu->windows;
-    struct windows_space *space = space_of(mmu, mmu->space);
+    struct windows_space *space = windows->present;
     struct window *window = window_find(space, index);
     if (window)
         return window;
@@ -270,18 +73,22 @@ static struct window *window_get(struct mmu *mmu, unsigned index)
 
 /* --- spaces */
 
-static void space_empty(struct mmu *mmu, struct windows_space *space)
+static void space_close_window(struct mmu *mmu, struct windows_space *space, unsigned i)
 {
     struct windows *windows = mmu->windows;
-    for (unsigned i = 0; i < space->window_count; i++) {
-        struct window *window = space->windows[i];
-        if (space == space_of(mmu, mmu->space))
-            delta_close(windows, window->index);
-        window_empty(mmu, window);
-        window->next_unused = windows->unused;
-        windows->unused = window;
-    }
-    space->window_count = 0;
+    struct window *window = space->windows[i];
+    if (space == windows->present)
+        delta_close(windows, window->index);
+    window_empty(mmu, window);
+    window->next_unused = windows->unused;
+    windows->unused = window;
+    space->windows[i] = space->windows[--space->window_count];
+}
+
+static void space_empty(struct mmu *mmu, struct windows_space *space)
+{
+    while (space->window_count)
+        space_close_window(mmu, space, space->window_count - 1);
 }
 
 static void space_set_open(struct mmu *mmu, struct windows_space *space, bool open)
@@ -290,12 +97,20 @@ static void space_set_open(struct mmu *mmu, struct windows_space *space, bool op
     windows->count.opened += open && !space->open;
     windows->count.closed += !open && space->open;
     space->open = open;
-    space->ticks = 0;
+    space->ticks = space->losses = 0;
+}
+
+/* Empties the space, which has to earn windows again. */
+static void space_close(struct mmu *mmu, struct windows_space *space)
+{
+    space_empty(mmu, space);
+    space_set_open(mmu, space, !mmu->windows->options.earn_ticks);
+    space->debt = 0;
 }
 
 static void windows_update(struct mmu *mmu)
 {
-    bool open = space_of(mmu, mmu->space)->open;
+    bool open = mmu->windows->present->open;
     if (open == mmu->windows->open)
         return;
     mmu->windows->open = open;
@@ -303,38 +118,119 @@ static void windows_update(struct mmu *mmu)
         mmu->windows_changed(mmu->opaque);
 }
 
-static void space_flushed(struct mmu *mmu, struct windows_space *space)
+static uint64_t space_pages(const struct windows_space *space)
 {
-    unsigned earn_ticks = mmu->windows->options.earn_ticks;
-    space_empty(mmu, space);
-    space_set_open(mmu, space, !earn_ticks || (space->open && space->ticks >= earn_ticks));
-    space->given_up = false;
-    windows_update(mmu);
+    uint64_t pages = 0;
+    for (unsigned i = 0; i < space->window_count; i++)
+        pages += space->windows[i]->page_count;
+    return pages;
 }
 
-void windows_space_flushed(struct mmu *mmu, struct shadow_space *space)
+/* Compares the pages of the space whose tables are the present ones; see windows_tick(). */
+static void space_compare(struct mmu *mmu, struct windows_space *space)
 {
-    struct windows_space *flushed = space_of(mmu, space);
-    mmu->windows->count.flushes += flushed->window_count != 0;
-    space_flushed(mmu, flushed);
-}
-
-void windows_space_recycled(struct mmu *mmu, struct shadow_space *space)
-{
-    struct windows_space *recycled = space_of(mmu, space);
-    recycled->ticks = 0;
-    space_flushed(mmu, recycled);
-}
-
-void windows_space_switched(struct mmu *mmu, struct shadow_space *from)
-{
-    const struct windows_space *left = space_of(mmu, from), *entered = space_of(mmu, mmu->space);
-    if (left == entered)
+    struct windows *windows = mmu->windows;
+    const uint64_t had = space_pages(space);
+    space->debt += had;
+    windows->count.flushes += had != 0;
+    if (windows->options.earn_ticks && space->debt > DEBT_MAX_PAGES) {
+        space_close(mmu, space);
         return;
-    for (unsigned i = 0; i < left->window_count; i++)
-        delta_close(mmu->windows, left->windows[i]->index);
-    for (unsigned i = 0; i < entered->window_count; i++)
-        delta_open(mmu->windows, entered->windows[i]);
+    }
+    for (unsigned i = space->window_count; i-- > 0;) {
+        window_compare(mmu, space->windows[i]);
+        if (!space->windows[i]->page_count)
+            space_close_window(mmu, space, i);
+    }
+    const uint64_t kept = space_pages(space);
+    windows->count.compared += had;
+    windows->count.kept += kept;
+    if (kept * 2 >= had) {
+        space->losses = had ? 0 : space->losses;
+        return;
+    }
+    space->losses = space->ticks < windows->options.earn_ticks ? space->losses + 1 : 1;
+    space->ticks = 0;
+    if (space->losses == LOSSES_MAX)
+        space_close(mmu, space);
+}
+
+void windows_space_flushed(struct mmu *mmu, const struct shadow_space *space)
+{
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
+        if (mmu->windows->spaces[i].key.pcid == space->pcid)
+            mmu->windows->spaces[i].stale = true;
+}
+
+static struct windows_key key_of_registers(const struct mmu *mmu)
+{
+    const struct mmu_registers *r = &mmu->registers;
+    struct windows_key key = {.pcid = mmu->space->pcid};
+    if (!(r->cr0 & CR0_PG))
+        return key;
+    key.mode = 1 + (r->cr4 & CR4_PAE ? 1 : 0) + (r->efer & EFER_LMA ? 2 : 0);
+    if (key.mode == 2)
+        memcpy(key.roots, r->pdpte, sizeof key.roots);
+    else
+        key.roots[0] = r->cr3 & PAGE_MASK;
+    return key;
+}
+
+/* The space of that key: found, or the one used longest ago, emptied. */
+static struct windows_space *space_for(struct mmu *mmu, const struct windows_key *key)
+{
+    struct windows *windows = mmu->windows;
+    struct windows_space *oldest = NULL;
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
+        struct windows_space *space = &windows->spaces[i];
+        if (!memcmp(&space->key, key, sizeof *key))
+            return space;
+        if (space != windows->present && (!oldest || space->last_used < oldest->last_used))
+            oldest = space;
+    }
+    space_close(mmu, oldest);
+    oldest->key = *key;
+    oldest->given_up = false;
+    return oldest;
+}
+
+static void space_make_present(struct mmu *mmu, struct windows_space *space)
+{
+    struct windows *windows = mmu->windows;
+    for (unsigned i = 0; i < windows->present->window_count; i++)
+        delta_close(windows, windows->present->windows[i]->index);
+    windows->present = space;
+    space->last_used = ++windows->use_counter;
+}
+
+/* A flush while the space is present begins its earning anew: short-lived processes are flushed
+ * often, and being switched away from tells nothing. */
+static void space_note_flush(struct mmu *mmu, struct windows_space *space)
+{
+    space->given_up = false;
+    if (!space->open)
+        space_set_open(mmu, space, !mmu->windows->options.earn_ticks);
+}
+
+void windows_settle(struct mmu *mmu)
+{
+    struct windows *windows = mmu->windows;
+    if (!windows)
+        return;
+    const struct windows_key key = key_of_registers(mmu);
+    struct windows_space *space = windows->present;
+    const bool switched = memcmp(&space->key, &key, sizeof key);
+    if (switched) {
+        space = space_for(mmu, &key);
+        space_make_present(mmu, space);
+    } else if (space->stale) {
+        space_note_flush(mmu, space);
+    }
+    if (space->stale)
+        space_compare(mmu, space);
+    space->stale = false;
+    for (unsigned i = 0; switched && i < space->window_count; i++)
+        delta_open(windows, space->windows[i]);
     windows_update(mmu);
 }
 
@@ -342,8 +238,9 @@ void windows_tick(struct mmu *mmu)
 {
     if (!mmu->windows)
         return;
-    struct windows_space *space = space_of(mmu, mmu->space);
+    struct windows_space *space = mmu->windows->present;
     const unsigned earn_ticks = mmu->windows->options.earn_ticks;
+    space->debt -= space->debt < TICK_PAYS_PAGES ? space->debt : TICK_PAYS_PAGES;
     space->ticks += space->ticks < earn_ticks;
     if (space->open || space->given_up || space->ticks < earn_ticks)
         return;
@@ -357,7 +254,7 @@ void windows_tick(struct mmu *mmu)
 static void space_give_up(struct mmu *mmu, int error)
 {
     struct windows *windows = mmu->windows;
-    struct windows_space *space = space_of(mmu, mmu->space);
+    struct windows_space *space = windows->present;
     if (error != E2BIG && !windows->refusal) {
         windows->refusal = error;
         log_line(LOG_MMU,
@@ -375,16 +272,19 @@ static void space_give_up(struct mmu *mmu, int error)
 static void make_room(struct mmu *mmu)
 {
     struct windows *windows = mmu->windows;
+    const unsigned earn_ticks = windows->options.earn_ticks;
     while (windows->count.areas + PAGE_AREAS_MAX > windows->options.max_areas) {
-        struct shadow_space *oldest = mmu->space;
-        for (unsigned i = 0; i < SHADOW_SPACES; i++) {
-            struct shadow_space *space = &mmu->spaces[i];
-            if (space != mmu->space && space_of(mmu, space)->window_count &&
-                (oldest == mmu->space || space->last_used < oldest->last_used))
+        struct windows_space *oldest = windows->present;
+        for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
+            struct windows_space *space = &windows->spaces[i];
+            if (space != windows->present && space->window_count &&
+                (oldest == windows->present || space->last_used < oldest->last_used))
                 oldest = space;
         }
         windows->count.evictions++;
-        space_flushed(mmu, space_of(mmu, oldest));
+        space_empty(mmu, oldest);
+        space_set_open(mmu, oldest, oldest->open && oldest->ticks >= earn_ticks);
+        windows_update(mmu);
     }
 }
 
@@ -455,32 +355,43 @@ bool windows_has(const struct mmu *mmu, gva_t gva, bool write)
 {
     if (!windows_open(mmu) || gva.v >> 32 >= WINDOWS_USER_INDEXES)
         return false;
-    const struct window *window = window_find(space_of(mmu, mmu->space), (unsigned)(gva.v >> 32));
+    const struct window *window = window_find(mmu->windows->present, (unsigned)(gva.v >> 32));
     uint32_t id = window ? window->page_at[gva.v % WINDOW_BYTES >> PAGE_SHIFT] : 0;
     return id && (!write || mmu->windows->pages[id].writable);
 }
 
 /* --- what takes pages away */
 
-void windows_address_dropped(struct mmu *mmu, struct shadow_space *space, uint64_t linear,
-                             bool only_global)
+static void window_drop_address(struct mmu *mmu, struct window *window, uint64_t linear,
+                                bool only_global)
 {
     const struct window_page *pages = mmu->windows->pages;
-    struct window *window = linear >> 32 < WINDOWS_USER_INDEXES
-                                ? window_find(space_of(mmu, space), (unsigned)(linear >> 32))
-                                : NULL;
-    if (!window)
-        return;
     const uint64_t number = linear % WINDOW_BYTES >> PAGE_SHIFT;
     for (uint32_t shifts = window->large_shifts | 1u << PAGE_SHIFT; shifts; shifts &= shifts - 1) {
-        const unsigned shift = (unsigned)__builtin_ctz(shifts);
-        const uint64_t count = BIT(shift - PAGE_SHIFT), first = number & ~(count - 1);
-        for (uint64_t n = first; n < first + count; n++) {
+        unsigned shift = (unsigned)__builtin_ctz(shifts);
+        uint64_t count = UINT64_C(1) << (shift - PAGE_SHIFT), end = (number & ~(count - 1)) + count;
+        for (uint64_t n = window_next(window, end - count); n < end;
+             n = window_next(window, n + 1)) {
             uint32_t id = window->page_at[n];
-            if (id && (pages[id].page_shift == shift || n == number) &&
+            if ((pages[id].page_shift == shift || n == number) &&
                 (pages[id].global || !only_global))
                 page_drop(mmu, id);
         }
+    }
+}
+
+void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, uint64_t linear,
+                             bool only_global)
+{
+    if (linear >> 32 >= WINDOWS_USER_INDEXES)
+        return;
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
+        const struct windows_space *of_space = &mmu->windows->spaces[i];
+        if (of_space->stale || of_space->key.pcid != space->pcid)
+            continue; /* WHY: stale pages are compared before they are used */
+        struct window *window = window_find(of_space, (unsigned)(linear >> 32));
+        if (window)
+            window_drop_address(mmu, window, linear, only_global);
     }
 }
 
@@ -504,7 +415,7 @@ void windows_page_protected(struct mmu *mmu, ppn_t ppn)
     uint32_t id = index == PHYSMEM_NOT_RAM ? 0 : mmu->windows->of_ram[index];
     while (id) {
         if (page_set_writable(&mmu->windows->pages[id], false)) {
-            id = mmu->windows->pages[id].of_ram.next;
+            id = mmu->windows->pages[id].next;
         } else {
             page_drop(mmu, id);
             id = mmu->windows->of_ram[index];
@@ -539,8 +450,10 @@ int windows_init(struct mmu *mmu, int64_t *deltas, const struct windows_options 
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
         delta_close(windows, index);
     mmu->windows = windows;
-    for (unsigned i = 0; i < SHADOW_SPACES; i++)
-        space_set_open(mmu, &windows->spaces[i], !options->earn_ticks);
+    windows->present = &windows->spaces[0];
+    windows->present->key = key_of_registers(mmu);
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
+        space_close(mmu, &windows->spaces[i]);
     windows_update(mmu);
     return 0;
 }
@@ -550,10 +463,9 @@ void windows_free(struct mmu *mmu)
     struct windows *windows = mmu->windows;
     if (!windows)
         return;
-    for (unsigned i = 0; i < SHADOW_SPACES; i++) {
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
         space_empty(mmu, &windows->spaces[i]);
-        space_set_open(mmu, &windows->spaces[i], false);
-    }
+    space_set_open(mmu, windows->present, false);
     windows_update(mmu);
     while (windows->unused) {
         struct window *window = windows->unused;
@@ -587,7 +499,7 @@ void windows_describe(const struct mmu *mmu, FILE *out)
         fprintf(out, "windows: none\n");
         return;
     }
-    const struct windows_space *space = space_of(mmu, mmu->space);
+    const struct windows_space *space = windows->present;
     const struct windows_count *count = &windows->count;
     fprintf(out,
             "windows: present space %s with %u of %u windows; spaces opened %llu, closed %llu\n",

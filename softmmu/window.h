@@ -7,15 +7,26 @@
  * the shadow miss.  The index may be taken of the linear address or of any address up to 2 GiB from
  * it: closed indexes and the guards are made for both, whatever bits 48..63 are.
  *
+ * Each address space has its own windows: one for each PCID and root of the guest's tables (under
+ * PAE the four PDPTEs) in recent use.  A flush does not empty them.  It makes what they hold stale,
+ * and before a stale space's pages can be reached again each is compared with the guest's tables
+ * and kept if a walk would now grant exactly that, without setting an A bit (SDM 3A §4.10.3.1:
+ * after a flush what is cached may come from any walk since).  So whom a space is kept for is only
+ * a guess at which tables will match.
+ *
  * Only address spaces that live long are worth it: a space earns its windows (windows_tick).
  *
  * Must not know: translated code, signals.  Nothing here may be called in a signal handler.
  *
- * INV-1: a window grants no more than the user view's entry did when it was filled from it, and
- *        than no flush has taken away since; mere eviction of the entry leaves the window's page.
+ * INV-1: a page of the present space grants no more than the user view's entry did when it was
+ *        filled from it, or than the guest's tables did when it was last compared with them; no
+ *        flush of its PCID or of its address came later.  Mere eviction of the entry leaves it.
  * INV-2: deltas[] is of the present space: an index without an open window leads to no host
  *        address that user code can reach.
  * INV-3: the windows' host mappings (VMAs) are at most options.max_areas, and one a window.
+ * INV-4: every page, also of a stale space, maps what its PPN does now, and read-only if that holds
+ *        code.
+ * INV-5: a space that is not stale has missed no flush of its PCID or of an address.
  */
 #ifndef SOFTMMU_WINDOW_H
 #define SOFTMMU_WINDOW_H
@@ -26,6 +37,7 @@ enum {
     WINDOWS_INDEXES = 65536,
     WINDOWS_USER_INDEXES = 0x8000, /* the lower half: only these may be open */
     WINDOWS_PER_SPACE = 32,
+    WINDOWS_SPACES = 16,
 };
 
 struct windows_options {
@@ -39,19 +51,29 @@ struct windows_count {
     uint64_t opened, closed;     /* spaces */
     uint64_t fills, unmapped;    /* pages put in, pages taken away */
     uint64_t flushes, evictions; /* of spaces with pages; spaces emptied to make room */
+    uint64_t compared, kept;     /* pages, after flushes */
     uint64_t pages, areas;       /* now */
 };
 
 struct window;
 struct window_page;
 
-/* The windows of one shadow space. */
+/* Whose windows they are.  No padding: compared byte by byte. */
+struct windows_key {
+    uint64_t roots[4]; /* CR3 or the PDPTEs; 0 without paging */
+    uint32_t pcid, mode;
+};
+
 struct windows_space {
+    struct windows_key key;
     struct window *windows[WINDOWS_PER_SPACE]; /* the first window_count are open */
     unsigned window_count;
-    unsigned ticks; /* since it opened or was flushed */
-    bool open;
-    bool given_up; /* not to be opened before the next flush */
+    unsigned ticks;  /* since it opened, lost most of its pages, or, not open, was flushed */
+    unsigned losses; /* of most of its pages, one soon after the other */
+    uint64_t debt;   /* pages compared that its ticks have not paid for yet */
+    uint64_t last_used;
+    bool open, stale;
+    bool given_up; /* not to be opened before a flush while it is present */
 };
 
 struct windows {
@@ -60,11 +82,13 @@ struct windows {
     int64_t *deltas; /* the caller's */
     struct windows_options options;
     struct windows_count count;
-    struct windows_space spaces[SHADOW_SPACES]; /* as mmu->spaces */
-    struct window *unused;                      /* a list of reserved windows */
-    struct window_page *pages;                  /* a pool; 0 means none */
-    uint32_t page_free, page_fresh;             /* a list of returned ones; the first never used */
-    uint32_t *of_ram;                           /* by RAM page index: the first of its pages */
+    struct windows_space spaces[WINDOWS_SPACES];
+    struct windows_space *present;
+    uint64_t use_counter;
+    struct window *unused;          /* a list of reserved windows */
+    struct window_page *pages;      /* a pool; 0 means none */
+    uint32_t page_free, page_fresh; /* a list of returned ones; the first never used */
+    uint32_t *of_ram;               /* by RAM page index: the first of its pages */
 };
 
 /* Gives the mmu windows; `deltas` has WINDOWS_INDEXES elements, which are kept current from now on
@@ -88,9 +112,11 @@ static inline int64_t windows_closed_delta(unsigned index)
     return (int64_t)(index < 0x7ffe ? beyond : beyond - ((uint64_t)index << 32));
 }
 
-/* User code of the present space has been seen running at a timer tick.  A space opens after
- * options.earn_ticks of these without a flush of the space.  Flushed while open, it stays so if
- * that many have passed since it opened or was last flushed, and otherwise has to earn again. */
+/* User code of the present space has been seen running at a timer tick (of some milliseconds).  A
+ * space opens after options.earn_ticks of these without a flush while it is present.  Open, it
+ * stays so while flushes leave it most of its pages.  One that loses most of them several times,
+ * each within that many ticks of the last, or that costs more to compare than its ticks are worth,
+ * is emptied and has to earn again. */
 void windows_tick(struct mmu *mmu);
 /* Puts the page of `gva` as the present user view has it into its window, or gives what is there
  * the rights and the frame that the view has now: read-write exactly if writes are direct there.
@@ -105,13 +131,18 @@ bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva);
 void windows_describe(const struct mmu *mmu, FILE *out);
 
 /* For shadow.c, with mmu->windows set: the same was done to the soft tier. */
-void windows_space_flushed(struct mmu *mmu, struct shadow_space *space);
-/* `space`, empty, becomes that of another PCID. */
-void windows_space_recycled(struct mmu *mmu, struct shadow_space *space);
-void windows_space_switched(struct mmu *mmu, struct shadow_space *from);
-void windows_address_dropped(struct mmu *mmu, struct shadow_space *space, uint64_t linear,
+void windows_space_flushed(struct mmu *mmu, const struct shadow_space *space);
+void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, uint64_t linear,
                              bool only_global);
 void windows_pages_dropped(struct mmu *mmu, ppn_t first, uint64_t count);
 void windows_page_protected(struct mmu *mmu, ppn_t ppn);
+/* Ends every operation that flushes a space or changes the present one: makes the windows of the
+ * registers' address space present, and compares them if they are stale.  No-op without windows. */
+void windows_settle(struct mmu *mmu);
+/* Is the RAM page of that index in a window? */
+static inline bool windows_have_ram(const struct mmu *mmu, uint64_t index)
+{
+    return mmu->windows && mmu->windows->of_ram[index];
+}
 
 #endif

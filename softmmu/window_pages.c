@@ -1,0 +1,222 @@
+/* The pages in windows: records, host mappings, and finding them by address and by RAM page.
+ * Invariants: softmmu/window.h (INV-3: one area a page, and one a gap, are counted).
+ */
+#include "softmmu/window_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define GUARD_BYTES    (BIT(31) + BIT(16)) /* the distance of an address, and the widest access */
+#define RESERVED_BYTES (WINDOW_BYTES + 2 * GUARD_BYTES)
+#define PAGE_AT_BYTES  (WINDOW_PAGES * sizeof(uint32_t))
+#define FILLED_BYTES   (WINDOW_PAGES / 8)
+
+static bool window_hide(struct window *window, uint64_t first, uint64_t count)
+{
+    return mmap(window->base + (first << PAGE_SHIFT), count << PAGE_SHIFT, PROT_NONE,
+                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
+static bool window_has_at(const struct window *window, uint64_t number)
+{
+    return number < WINDOW_PAGES && window->page_at[number];
+}
+
+uint64_t window_next(const struct window *window, uint64_t from)
+{
+    if (from < window->low)
+        from = window->low;
+    for (uint64_t n = from; n <= window->high;) {
+        if (!window->stretches[n / STRETCH_PAGES]) {
+            n = (n | (STRETCH_PAGES - 1)) + 1;
+            continue;
+        }
+        uint64_t bits = window->filled[n / 64] >> n % 64;
+        if (bits)
+            return n + (unsigned)__builtin_ctzll(bits);
+        n = (n | 63) + 1;
+    }
+    return WINDOW_PAGES;
+}
+
+/* How many areas a page adds to those of its neighbours: between two of them, none. */
+static unsigned areas_of(const struct window *window, uint32_t number)
+{
+    return (unsigned)PAGE_AREAS_MAX - window_has_at(window, (uint64_t)number - 1) -
+           window_has_at(window, (uint64_t)number + 1);
+}
+
+static uint32_t *ram_list(const struct mmu *mmu, uint64_t ppn)
+{
+    return &mmu->windows->of_ram[physmem_ram_index(mmu->physmem, PPN(ppn))];
+}
+
+/* Puts a record whose page is mapped where it is found. */
+static void page_link(struct mmu *mmu, uint32_t id)
+{
+    struct windows *windows = mmu->windows;
+    struct window_page *page = &windows->pages[id];
+    struct window *window = page->window;
+    uint32_t number = page->number, *ram = ram_list(mmu, page->ppn);
+    page->next = *ram;
+    page->previous = 0;
+    if (*ram)
+        windows->pages[*ram].previous = id;
+    *ram = id;
+    windows->count.areas += areas_of(window, number);
+    windows->count.pages++;
+    window->page_at[number] = id;
+    window->filled[number / 64] |= BIT(number % 64);
+    window->stretches[number / STRETCH_PAGES]++;
+    window->page_count++;
+    window->low = number < window->low ? number : window->low;
+    window->high = number > window->high ? number : window->high;
+    if (page->page_shift > PAGE_SHIFT)
+        window->large_shifts |= 1u << page->page_shift;
+}
+
+/* Frees a record whose page is not mapped any more. */
+static void page_forget(struct mmu *mmu, uint32_t id)
+{
+    struct windows *windows = mmu->windows;
+    struct window_page *page = &windows->pages[id];
+    struct window *window = page->window;
+    uint32_t number = page->number;
+    *(page->previous ? &windows->pages[page->previous].next : ram_list(mmu, page->ppn)) =
+        page->next;
+    if (page->next)
+        windows->pages[page->next].previous = page->previous;
+    window->page_at[number] = 0;
+    window->filled[number / 64] &= ~BIT(number % 64);
+    window->stretches[number / STRETCH_PAGES]--;
+    window->page_count--;
+    windows->count.areas -= areas_of(window, number);
+    windows->count.pages--;
+    windows->count.unmapped++;
+    page->window = NULL;
+    page->next = windows->page_free;
+    windows->page_free = id;
+}
+
+static uint32_t page_take(struct windows *windows)
+{
+    uint32_t id = windows->page_free;
+    if (!id)
+        return windows->page_fresh++;
+    windows->page_free = windows->pages[id].next;
+    return id;
+}
+
+static void window_forget_range(struct window *window)
+{
+    window->low = UINT32_MAX;
+    window->high = 0;
+    window->large_shifts = 0;
+}
+
+static void window_forget_pages(struct mmu *mmu, struct window *window, uint64_t first,
+                                uint64_t end)
+{
+    for (uint64_t n = window_next(window, first); n < end; n = window_next(window, n + 1))
+        page_forget(mmu, window->page_at[n]);
+}
+
+void window_empty(struct mmu *mmu, struct window *window)
+{
+    if (window->page_count) {
+        /* WHY: it begins and ends at borders of areas, so the host need not split one. */
+        BUG_ON(!window_hide(window, window->low, window->high - window->low + 1));
+        window_forget_pages(mmu, window, 0, WINDOW_PAGES);
+    }
+    window_forget_range(window);
+}
+
+bool window_drop_range(struct mmu *mmu, struct window *window, uint64_t first, uint64_t end)
+{
+    if (!window_hide(window, first, end - first))
+        return false;
+    window_forget_pages(mmu, window, first, end);
+    return true;
+}
+
+bool window_protect_range(struct mmu *mmu, struct window *window, uint64_t first, uint64_t end)
+{
+    if (mprotect(window->base + (first << PAGE_SHIFT), (end - first) << PAGE_SHIFT, PROT_READ) < 0)
+        return false;
+    for (uint64_t n = first; n < end; n++)
+        mmu->windows->pages[window->page_at[n]].writable = false;
+    return true;
+}
+
+void page_drop(struct mmu *mmu, uint32_t id)
+{
+    const struct window_page *page = &mmu->windows->pages[id];
+    if (likely(window_hide(page->window, page->number, 1)))
+        page_forget(mmu, id);
+    else /* WHY: the host had joined areas, and has no more for splitting them */
+        window_empty(mmu, page->window);
+}
+
+bool page_set_writable(struct window_page *page, bool writable)
+{
+    if (page->writable == writable)
+        return true;
+    if (mprotect(page->window->base + ((uint64_t)page->number << PAGE_SHIFT), PAGE_BYTES,
+                 writable ? PROT_READ | PROT_WRITE : PROT_READ) < 0)
+        return false;
+    page->writable = writable;
+    return true;
+}
+
+bool page_map(struct mmu *mmu, const struct window_page *wanted)
+{
+    struct windows *windows = mmu->windows;
+    struct window *window = wanted->window;
+    /* WHY no MAP_POPULATE: measured, it costs what the page fault at the first access does. */
+    if (mmap(window->base + ((uint64_t)wanted->number << PAGE_SHIFT), PAGE_BYTES,
+             wanted->writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED | MAP_SHARED,
+             mmu->physmem->frames->fd, (off_t)wanted->mpn << PAGE_SHIFT) == MAP_FAILED)
+        return false;
+    uint32_t id = page_take(windows);
+    windows->pages[id] = *wanted;
+    page_link(mmu, id);
+    windows->count.fills++;
+    return true;
+}
+
+/* --- windows */
+
+struct window *window_reserve(void)
+{
+    struct window *window = calloc(1, sizeof *window);
+    if (!window)
+        return NULL;
+    uint8_t *host =
+        mmap(NULL, RESERVED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* WHY not calloc: a few pages of it are used, and the others must cost nothing. */
+    uint8_t *tables = mmap(NULL, PAGE_AT_BYTES + FILLED_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (host != MAP_FAILED && tables != MAP_FAILED) {
+        window->base = host + GUARD_BYTES;
+        window->page_at = (uint32_t *)tables;
+        window->filled = (uint64_t *)(tables + PAGE_AT_BYTES);
+        window_forget_range(window);
+        return window;
+    }
+    int failure = errno;
+    if (host != MAP_FAILED)
+        munmap(host, RESERVED_BYTES);
+    if (tables != MAP_FAILED)
+        munmap(tables, PAGE_AT_BYTES + FILLED_BYTES);
+    free(window);
+    errno = failure;
+    return NULL;
+}
+
+void window_release(struct window *window)
+{
+    munmap(window->base - GUARD_BYTES, RESERVED_BYTES);
+    munmap(window->page_at, PAGE_AT_BYTES + FILLED_BYTES);
+    free(window);
+}
