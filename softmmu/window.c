@@ -480,7 +480,7 @@ void windows_free(struct mmu *mmu)
 
 bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva)
 {
-    const struct windows_space *space = space_of(mmu, mmu->space);
+    const struct windows_space *space = mmu->windows->present;
     for (unsigned i = 0; i < space->window_count; i++) {
         const struct window *window = space->windows[i];
         const uint64_t offset = host - (uintptr_t)window->base;
