@@ -98,12 +98,18 @@ static struct cpuid_result leaf_topology(const struct cpu *cpu, uint32_t subleaf
 
 static struct cpuid_result leaf_xsave(const struct cpu *cpu, uint32_t subleaf)
 {
-    enum { XSAVE_X87_SSE = 3, LEGACY_AND_HEADER = 512 + 64 };
+    enum { COMPONENT_AVX = 2, WITHOUT_AVX = XSAVE_AVX, WITH_AVX = XSAVE_AVX + XSAVE_AVX_BYTES };
+    const bool avx = cpu_has(cpu, FEAT_AVX);
+    const uint32_t enabled = cpu->xcr0 & XCR0_AVX ? WITH_AVX : WITHOUT_AVX;
     if (subleaf == 0)
-        return (struct cpuid_result){
-            .eax = XSAVE_X87_SSE, .ebx = LEGACY_AND_HEADER, .ecx = LEGACY_AND_HEADER};
+        return (struct cpuid_result){.eax = XCR0_X87 | XCR0_SSE | (avx ? XCR0_AVX : 0),
+                                     .ebx = enabled,
+                                     .ecx = avx ? WITH_AVX : WITHOUT_AVX};
     if (subleaf == 1)
-        return (struct cpuid_result){.eax = feature_bits(cpu, 13, 1, EAX)};
+        return (struct cpuid_result){.eax = feature_bits(cpu, 13, 1, EAX),
+                                     .ebx = cpu_has(cpu, FEAT_XSAVEC) ? enabled : 0};
+    if (subleaf == COMPONENT_AVX && avx)
+        return (struct cpuid_result){.eax = XSAVE_AVX_BYTES, .ebx = XSAVE_AVX};
     return (struct cpuid_result){0};
 }
 

@@ -484,6 +484,10 @@ static bool is_undefined_vex(const struct decoding *d, const struct opcode_row *
         return true;
     if (row->attributes & A_256_AVX2 && d->vex_form & 2 && !feature_has(d->features, FEAT_AVX2))
         return true;
+    /* SDM: 2B PINSRQ and PEXTRQ, unlike VMOVQ. */
+    if ((insn->row == OP_VPINSRD_VHEy || insn->row == OP_VPEXTRD_EyV) && d->vex_form & 1 &&
+        d->code != CODE_64)
+        return true;
     if (!d->vector_index)
         return false;
     /* SDM: 2A §2.3.12 and VGATHERDPS, destination, mask and indices must differ. */

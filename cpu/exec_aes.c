@@ -1,5 +1,5 @@
 /* AES-NI, PCLMULQDQ and SHA: SDM 2A and 2B, each run on the host's own. */
-#include "cpu/sse_env.h"
+#include "cpu/lanes.h"
 
 #define CRYPT(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
 CRYPT(AESENC, "aesenc")
@@ -13,13 +13,6 @@ CRYPT(SHA1MSG2, "sha1msg2")
 CRYPT(SHA256MSG1, "sha256msg1")
 CRYPT(SHA256MSG2, "sha256msg2")
 
-/* The round constant is XORed into the second and fourth dwords. */
-static always_inline __m128i key_assist(__m128i unused, __m128i source, unsigned constant)
-{
-    __m128i result;
-    __asm__("aeskeygenassist $0, %1, %0" : "=x"(result) : "x"(source));
-    return _mm_xor_si128(result, _mm_set_epi32((int)constant, 0, (int)constant, 0));
-}
 SSE_IMMEDIATE(AESKEYGENASSIST_VxWxIb, key_assist, a)
 
 #define CASE(op, value, n)                                                                         \
@@ -27,17 +20,6 @@ SSE_IMMEDIATE(AESKEYGENASSIST_VxWxIb, key_assist, a)
         __asm__(op " $" #n ", %1, %0" : "+x"(a) : "x"(b));                                         \
         break;
 
-/* bits 0 and 4 choose the quadwords */
-static always_inline __m128i multiply_carryless(__m128i a, __m128i b, unsigned control)
-{
-    switch (control & 0x11) {
-        CASE("pclmulqdq", 0x00, 0x00)
-        CASE("pclmulqdq", 0x01, 0x01)
-        CASE("pclmulqdq", 0x10, 0x10)
-        CASE("pclmulqdq", 0x11, 0x11)
-    }
-    return a;
-}
 SSE_IMMEDIATE(PCLMULQDQ_VxWxIb, multiply_carryless, a)
 
 static always_inline __m128i sha1_rounds(__m128i a, __m128i b, unsigned control)

@@ -84,6 +84,10 @@ EXEC(XGETBV)
 {
     if (!(cpu->mmu.registers.cr4 & CR4_OSXSAVE))
         RAISE_UD();
+    if (REG32(RCX) == 1 && cpu_has(cpu, FEAT_XGETBV1)) {
+        set_edx_eax(cpu, cpu->xcr0 & xsave_in_use(cpu));
+        return NEXT(insn);
+    }
     if (REG32(RCX) != 0)
         RAISE_GP0();
     set_edx_eax(cpu, cpu->xcr0);

@@ -1,6 +1,6 @@
 /* SSE4.1, and PCMPGTQ of SSE4.2: SDM 2A and 2B.  The string instructions are in exec_sse_string.c.
  */
-#include "cpu/sse_env.h"
+#include "cpu/lanes.h"
 
 #define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
 INTEGER(PMULDQ, "pmuldq")
@@ -54,37 +54,7 @@ BLEND(PBLENDVB_VxWx, "pblendvb")
 BLEND(BLENDVPS_VpsWps, "blendvps")
 BLEND(BLENDVPD_VpdWpd, "blendvpd")
 
-/* --- blends and dot products by an immediate: masks of the lanes whose bits are set */
-static always_inline __m128i mask_of_dwords(unsigned bits)
-{
-    const __m128i each = _mm_set_epi32(8, 4, 2, 1);
-    return _mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32((int)bits), each), each);
-}
-static always_inline __m128i mask_of_words(unsigned bits)
-{
-    const __m128i each = _mm_set_epi16(128, 64, 32, 16, 8, 4, 2, 1);
-    return _mm_cmpeq_epi16(_mm_and_si128(_mm_set1_epi16((short)bits), each), each);
-}
-static always_inline __m128i mask_of_qwords(unsigned bits)
-{
-    return mask_of_dwords((bits & 1 ? 3 : 0) | (bits & 2 ? 12 : 0));
-}
-static always_inline __m128i select_lanes(__m128i a, __m128i b, __m128i mask)
-{
-    return _mm_or_si128(_mm_andnot_si128(mask, a), _mm_and_si128(mask, b));
-}
-static always_inline __m128i blend_ps(__m128i a, __m128i b, unsigned control)
-{
-    return select_lanes(a, b, mask_of_dwords(control));
-}
-static always_inline __m128i blend_pd(__m128i a, __m128i b, unsigned control)
-{
-    return select_lanes(a, b, mask_of_qwords(control));
-}
-static always_inline __m128i blend_w(__m128i a, __m128i b, unsigned control)
-{
-    return select_lanes(a, b, mask_of_words(control));
-}
+/* --- blends and dot products by an immediate */
 SSE_IMMEDIATE(BLENDPS_VpsWpsIb, blend_ps, a)
 SSE_IMMEDIATE(BLENDPD_VpdWpdIb, blend_pd, a)
 SSE_IMMEDIATE(PBLENDW_VxWxIb, blend_w, a)
@@ -172,13 +142,6 @@ ROUND(ROUNDSS_VssWssIb, "roundss", d)
 ROUND(ROUNDSD_VsdWsdIb, "roundsd", q)
 
 /* --- PTEST: ZF of AND, CF of ANDN, the others cleared */
-static always_inline uint32_t test_flags(__m128i a, __m128i b)
-{
-    bool zero, carry;
-    __asm__("ptest %3, %2" : "=@ccz"(zero), "=@ccc"(carry) : "x"(a), "x"(b));
-    return (zero ? F_ZF : 0) | (carry ? F_CF : 0);
-}
-
 EXEC(PTEST_VxWx_r)
 {
     flags_set_arithmetic(cpu, test_flags(XMM(insn->reg), XMM(insn->rm)));

@@ -2,7 +2,7 @@
  *
  * Each handler runs the guest's own instruction; see sse_env.h for exceptions.
  */
-#include "cpu/sse_env.h"
+#include "cpu/lanes.h"
 
 #define ARITHMETIC(NAME, name)                                                                     \
     SSE_FP_BINARY(NAME##PS_VpsWps, name "ps", a)                                                   \
@@ -41,24 +41,6 @@ LOGIC(UNPCKL, "unpckl")
 LOGIC(UNPCKH, "unpckh")
 
 /* --- shuffles by an immediate: the low half from the destination, the high from the source */
-static always_inline __m128i shuffle_ps(__m128i a, __m128i b, unsigned control)
-{
-    union vector from, with, to;
-    _mm_store_si128((__m128i *)(void *)&from, a);
-    _mm_store_si128((__m128i *)(void *)&with, b);
-    to.d[0] = from.d[control & 3];
-    to.d[1] = from.d[control >> 2 & 3];
-    to.d[2] = with.d[control >> 4 & 3];
-    to.d[3] = with.d[control >> 6 & 3];
-    return _mm_load_si128((const __m128i *)(const void *)&to);
-}
-
-static always_inline __m128i shuffle_pd(__m128i a, __m128i b, unsigned control)
-{
-    __m128i low = control & 1 ? _mm_unpackhi_epi64(a, a) : a;
-    __m128i high = control & 2 ? _mm_unpackhi_epi64(b, b) : b;
-    return _mm_unpacklo_epi64(low, high);
-}
 SSE_IMMEDIATE(SHUFPS_VpsWpsIb, shuffle_ps, a)
 SSE_IMMEDIATE(SHUFPD_VpdWpdIb, shuffle_pd, a)
 

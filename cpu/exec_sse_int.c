@@ -1,5 +1,5 @@
 /* SSE2 and SSSE3 integer instructions on XMM registers: SDM 2A, 2B. */
-#include "cpu/sse_env.h"
+#include "cpu/lanes.h"
 
 #define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
 
@@ -90,18 +90,6 @@ SHIFT(PSLLW, "psllw")
 SHIFT(PSLLD, "pslld")
 SHIFT(PSLLQ, "psllq")
 
-/* Shifts by bytes go over 128-bit integers. */
-static always_inline unsigned __int128 to_integer(__m128i value)
-{
-    uint64_t low = (uint64_t)_mm_cvtsi128_si64(value);
-    uint64_t high = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(value, value));
-    return (unsigned __int128)high << 64 | low;
-}
-static always_inline __m128i from_integer(unsigned __int128 value)
-{
-    return _mm_set_epi64x((int64_t)(value >> 64), (int64_t)value);
-}
-
 EXEC(PSRLDQ_UxIb)
 {
     unsigned bytes = (unsigned)insn->imm;
@@ -116,49 +104,9 @@ EXEC(PSLLDQ_UxIb)
     return NEXT(insn);
 }
 
-/* destination:source, shifted right by bytes */
-static always_inline __m128i align_right(__m128i high, __m128i low, unsigned bytes)
-{
-    if (bytes == 0)
-        return low;
-    if (bytes < 16)
-        return from_integer(to_integer(low) >> 8 * bytes | to_integer(high) << 8 * (16 - bytes));
-    return from_integer(bytes < 32 ? to_integer(high) >> 8 * (bytes - 16) : 0);
-}
 SSE_IMMEDIATE(PALIGNR_VxWxIb, align_right, a)
 
 /* --- shuffles by an immediate */
-static always_inline __m128i shuffle_d(__m128i unused, __m128i source, unsigned control)
-{
-    union vector from, to;
-    _mm_store_si128((__m128i *)(void *)&from, source);
-    for (unsigned i = 0; i < 4; i++)
-        to.d[i] = from.d[control >> 2 * i & 3];
-    return _mm_load_si128((const __m128i *)(const void *)&to);
-}
-
-/* four words of one quadword */
-static always_inline uint64_t shuffle_words(uint64_t words, unsigned control)
-{
-    uint64_t to = 0;
-    for (unsigned i = 0; i < 4; i++)
-        to |= (words >> 16 * (control >> 2 * i & 3) & 0xffff) << 16 * i;
-    return to;
-}
-
-static always_inline __m128i shuffle_low(__m128i unused, __m128i source, unsigned control)
-{
-    uint64_t low = shuffle_words((uint64_t)_mm_cvtsi128_si64(source), control);
-    __m128i high = _mm_unpackhi_epi64(source, source);
-    return _mm_unpacklo_epi64(_mm_cvtsi64_si128((int64_t)low), high);
-}
-
-static always_inline __m128i shuffle_high(__m128i unused, __m128i source, unsigned control)
-{
-    __m128i high = _mm_unpackhi_epi64(source, source);
-    uint64_t words = shuffle_words((uint64_t)_mm_cvtsi128_si64(high), control);
-    return _mm_unpacklo_epi64(source, _mm_cvtsi64_si128((int64_t)words));
-}
 SSE_IMMEDIATE(PSHUFD_VxWxIb, shuffle_d, a)
 SSE_IMMEDIATE(PSHUFLW_VxWxIb, shuffle_low, a)
 SSE_IMMEDIATE(PSHUFHW_VxWxIb, shuffle_high, a)

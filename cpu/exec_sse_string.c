@@ -2,7 +2,7 @@
  *
  * The immediate is part of the host's instruction: one case for each of its 128 values.
  */
-#include "cpu/sse_env.h"
+#include "cpu/avx.h"
 
 /* What such an instruction answers: an index or a mask, and its flags. */
 struct string_result {
@@ -120,3 +120,25 @@ EXPLICIT(PCMPESTRI_VxWxIb, compare_estri, find_index, 32)
 EXPLICIT(PCMPESTRI_VxWxIb, compare_estri, find_index, 64)
 EXPLICIT(PCMPESTRM_VxWxIb, compare_estrm, find_mask, 32)
 EXPLICIT(PCMPESTRM_VxWxIb, compare_estrm, find_mask, 64)
+
+/* --- behind a VEX prefix: a mask clears the rest of its register */
+#define AVX_STRING(id, name, finish, length)                                                       \
+    EXEC(id)                                                                                       \
+    {                                                                                              \
+        union vector source;                                                                       \
+        TRY(avx_load(cpu, insn, &source, 16, false));                                              \
+        finish(cpu, name(XMM(insn->reg), avx_lane(&source, 0), insn->vex.imm, length(RAX),         \
+                         length(RDX)));                                                            \
+        return NEXT(insn);                                                                         \
+    }
+static void find_whole_mask(struct cpu *cpu, const struct string_result result)
+{
+    find_mask(cpu, result);
+    cpu->xmm[0].q[2] = cpu->xmm[0].q[3] = 0;
+}
+#define NO_LENGTH(reg)   0
+#define LENGTH_IN(reg)   string_length(REG64(reg), insn->size == SIZE_64)
+AVX_STRING(VPCMPISTRI_VWIb, compare_istri, find_index, NO_LENGTH)
+AVX_STRING(VPCMPISTRM_VWIb, compare_istrm, find_whole_mask, NO_LENGTH)
+AVX_STRING(VPCMPESTRI_VWIb, compare_estri, find_index, LENGTH_IN)
+AVX_STRING(VPCMPESTRM_VWIb, compare_estrm, find_whole_mask, LENGTH_IN)

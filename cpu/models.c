@@ -28,10 +28,15 @@ struct base_model {
 #define FEATURES_QEMU64                                                                            \
     FEATURES_QEMU32, FEAT_CX16, FEAT_LM, FEAT_SYSCALL, FEAT_NX, FEAT_LAHF_LM, FEAT_INVTSC
 
+#define FEATURES_V3                                                                                \
+    FEATURES_QEMU64, FEAT_SSSE3, FEAT_SSE41, FEAT_SSE42, FEAT_POPCNT, FEAT_XSAVE, FEAT_AVX,        \
+        FEAT_AVX2, FEAT_BMI1, FEAT_BMI2, FEAT_F16C, FEAT_FMA, FEAT_ABM, FEAT_MOVBE
+
 static const uint8_t features_486[] = {FEATURES_486, FEAT_BASE};
 static const uint8_t features_pentium[] = {FEATURES_PENTIUM, FEAT_BASE};
 static const uint8_t features_qemu32[] = {FEATURES_QEMU32, FEAT_BASE};
 static const uint8_t features_qemu64[] = {FEATURES_QEMU64, FEAT_BASE};
+static const uint8_t features_v3[] = {FEATURES_V3, FEAT_BASE};
 
 static const struct base_model base_models[] = {
     {"486", "GenuineIntel", "", "Intel 486 DX4", 0x480, 1, 0, 32, features_486},
@@ -40,6 +45,8 @@ static const struct base_model base_models[] = {
      0x80000004, 36, features_qemu32},
     {"qemu64", "AuthenticAMD", "ring3 virtual 64-bit processor", "64-bit, up to SSE3", 0x60fb1, 7,
      0x80000008, 40, features_qemu64},
+    {"x86-64-v3", "AuthenticAMD", "ring3 virtual x86-64-v3 processor", "64-bit, up to AVX2 and BMI2",
+     0x60fb1, 0xd, 0x80000008, 40, features_v3},
     {"max", "AuthenticAMD", "ring3 virtual processor", "everything that ring3 has", 0x60fb1, 0xd,
      0x80000008, 40, NULL},
 };
@@ -63,11 +70,21 @@ static const struct {
 
 /* What QEMU's command lines name and ring3 does not have: may be taken away, not asked for. */
 static const char *const absent[] = {
-    "avx",   "avx2",    "fma",  "f16c",       "xop",      "fma4",      "sse4a",       "svm",
-    "vmx",   "hle",     "rtm",  "3dnow",      "3dnowext", "mmxext",    "misalignsse", "pdcm",
-    "ss",    "ht",      "acpi", "tm",         "pbe",      "kvm",       "kvmclock",    "kvm_pv_eoi",
-    "check", "enforce", "vaes", "vpclmulqdq", "gfni",     "avx512f",   "xsavec",      "xsaves",
-    "pku",   "la57",    "ibrs", "stibp",      "ssbd",     "spec_ctrl", "tsc_adjust",  "arat",
+    "xop",   "fma4",    "sse4a", "svm",        "vmx",      "hle",       "rtm",         "3dnow",
+    "pdcm",  "ss",      "ht",    "acpi",       "tm",       "pbe",       "kvm",         "kvmclock",
+    "check", "enforce", "vaes",  "vpclmulqdq", "gfni",     "avx512f",   "3dnowext",    "xsaves",
+    "pku",   "la57",    "ibrs",  "stibp",      "ssbd",     "spec_ctrl", "tsc_adjust",  "arat",
+    "mmxext", "misalignsse", "kvm_pv_eoi",
+};
+
+/* What makes no sense without another: asking for the first brings the second, taking the second away
+ * takes the first. */
+static const struct {
+    uint8_t feature, needs;
+} dependencies[] = {
+    {FEAT_AVX2, FEAT_AVX},       {FEAT_FMA, FEAT_AVX},     {FEAT_F16C, FEAT_AVX},
+    {FEAT_XSAVEOPT, FEAT_XSAVE}, {FEAT_XSAVEC, FEAT_XSAVE}, {FEAT_XGETBV1, FEAT_XSAVE},
+    {FEAT_AVX, FEAT_XSAVE},
 };
 
 /* --- what works */
@@ -77,7 +94,7 @@ static const uint8_t architectural[] = {
     FEAT_FPU,        FEAT_VME,    FEAT_DE,      FEAT_PSE,  FEAT_PAE,   FEAT_MCE,          FEAT_APIC,
     FEAT_MTRR,       FEAT_PGE,    FEAT_MCA,     FEAT_PAT,  FEAT_PSE36, FEAT_X2APIC,       FEAT_SMEP,
     FEAT_UMIP,       FEAT_NX,     FEAT_PDPE1GB, FEAT_LM,   FEAT_PCID,  FEAT_TSC_DEADLINE, FEAT_ERMS,
-    FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486,  FEAT_CX16, /* CMPXCHG8B with REX.W */
+    FEAT_XGETBV1,    FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486,  FEAT_CX16, /* CMPXCHG8B with REX.W */
 };
 
 static struct feature_set features_that_work(void)
@@ -140,6 +157,18 @@ static bool is_absent(const char *text, size_t length)
     return false;
 }
 
+/* With what depends on it, or what it depends on. */
+static void change_feature(struct feature_set *set, enum feature feature, bool add)
+{
+    add ? feature_add(set, feature) : feature_remove(set, feature);
+    for (unsigned i = 0; i < ARRAY_LENGTH(dependencies); i++) {
+        if (add && dependencies[i].feature == feature)
+            change_feature(set, dependencies[i].needs, true);
+        else if (!add && dependencies[i].needs == feature)
+            change_feature(set, dependencies[i].feature, false);
+    }
+}
+
 /* One of "+name", "-name", "name", "name=on", "name=off". */
 static int apply_feature(const char *text, size_t length, const struct feature_set *works,
                          struct cpu_model *model, struct error *error)
@@ -166,10 +195,7 @@ static int apply_feature(const char *text, size_t length, const struct feature_s
                     : error_set(error, EINVAL,
                                 "-cpu %s: ring3 cannot offer '%.*s' on this host; leave it out",
                                 model->name, (int)name_length, name);
-    if (add)
-        feature_add(&model->features, feature);
-    else
-        feature_remove(&model->features, feature);
+    change_feature(&model->features, feature, add);
     return 0;
 }
 
@@ -230,7 +256,8 @@ int cpu_model_parse(const char *text, struct cpu_model *model, struct error *err
             base = &base_models[i];
     if (!base)
         return error_set(error, EINVAL,
-                         "-cpu: unknown model '%.*s'; use 486, pentium, qemu32, qemu64 or max",
+                         "-cpu: unknown model '%.*s'; use 486, pentium, qemu32, qemu64, "
+                         "x86-64-v3 or max",
                          (int)length, text);
     model_from_base(base, &works, model);
 
@@ -251,7 +278,7 @@ void cpu_model_list(FILE *out)
     const struct feature_set works = features_that_work();
     fprintf(out, "Processor models:\n");
     for (unsigned i = 0; i < ARRAY_LENGTH(base_models); i++)
-        fprintf(out, "  %-8s %s\n", base_models[i].name, base_models[i].help);
+        fprintf(out, "  %-10s %s\n", base_models[i].name, base_models[i].help);
     fprintf(out, "Features (add with ,+NAME, take away with ,-NAME):\n ");
     unsigned column = 1;
     for (unsigned f = 0; f < FEATURE_COUNT; f++) {

@@ -79,6 +79,11 @@ static inline uint64_t cpu_tsc(struct cpu *cpu)
     return tsc_read(cpu) + cpu->msr.tsc_offset;
 }
 
+/* --- xsave.c: where the upper halves of the YMM registers lie in an area */
+enum { XSAVE_AVX = 576, XSAVE_AVX_BYTES = 256 };
+/* State components that are not in their initial state: XINUSE. */
+uint64_t xsave_in_use(const struct cpu *cpu);
+
 /* --- x87.c, sse.c */
 void x87_reset(struct cpu *cpu);
 void sse_reset(struct cpu *cpu);

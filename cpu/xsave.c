@@ -1,4 +1,5 @@
-/* FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XRSTOR: the legacy region of 512 bytes and the XSAVE header.
+/* FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XRSTOR: the legacy region of 512 bytes, the XSAVE
+ * header, and the upper halves of the YMM registers.
  *
  * Each transfer first checks its whole range, then goes in pieces of up to 64 bytes through
  * cpu->rmw.bytes; nothing of the guest's registers changes before the last check.
@@ -16,10 +17,13 @@ enum {
     LEGACY_END = 416, /* XMM15's end; the rest is the program's own */
     LEGACY_BYTES = 512,
     HEADER_STATE = 512,      /* XSTATE_BV */
-    HEADER_COMPACTION = 520, /* XCOMP_BV and 8 bytes that must be 0 too */
-    XSAVE_BYTES = 576,
+    HEADER_COMPACTION = 520, /* XCOMP_BV */
+    HEADER_END = XSAVE_AVX,
 };
-enum { STATE_X87 = 1 << 0, STATE_SSE = 1 << 1 };
+#define COMPACTED BIT(63) /* of XCOMP_BV */
+
+/* How an area is written. */
+enum save_form { SAVE_ALL, SAVE_OPTIMIZED, SAVE_COMPACTED };
 
 /* An area under transfer. */
 struct area {
@@ -185,6 +189,37 @@ static void init_xmm(struct cpu *cpu)
         cpu->xmm[i].q[0] = cpu->xmm[i].q[1] = 0;
 }
 
+/* --- the upper halves of the YMM registers */
+static bool save_upper(struct cpu *cpu, const struct area *area)
+{
+    for (unsigned i = 0; i < xmm_count(cpu); i++)
+        if (area_put(cpu, area, XSAVE_AVX + 16 * i, &cpu->xmm[i].q[2], 16))
+            return true;
+    return false;
+}
+
+static bool restore_upper(struct cpu *cpu, const struct area *area)
+{
+    for (unsigned i = 0; i < xmm_count(cpu); i++)
+        if (area_get(cpu, area, XSAVE_AVX + 16 * i, &cpu->xmm[i].q[2], 16))
+            return true;
+    return false;
+}
+
+static bool upper_is_initial(const struct cpu *cpu)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < xmm_count(cpu); i++)
+        used |= cpu->xmm[i].q[2] | cpu->xmm[i].q[3];
+    return !used;
+}
+
+static void init_upper(struct cpu *cpu)
+{
+    for (unsigned i = 0; i < xmm_count(cpu); i++)
+        cpu->xmm[i].q[2] = cpu->xmm[i].q[3] = 0;
+}
+
 /* --- FXSAVE, FXRSTOR */
 static bool fxsave(struct cpu *cpu, const struct insn *insn, bool wide)
 {
@@ -220,65 +255,118 @@ static uint64_t requested_states(const struct cpu *cpu)
 }
 
 /* XINUSE; an MXCSR that is not the default counts too. */
-static uint64_t states_in_use(const struct cpu *cpu)
+uint64_t xsave_in_use(const struct cpu *cpu)
 {
-    return (x87_is_initial(cpu) ? 0 : STATE_X87) |
-           (xmm_is_initial(cpu) && sse_mxcsr(cpu) == MXCSR_DEFAULT ? 0 : STATE_SSE);
+    return (x87_is_initial(cpu) ? 0 : XCR0_X87) |
+           (xmm_is_initial(cpu) && sse_mxcsr(cpu) == MXCSR_DEFAULT ? 0 : XCR0_SSE) |
+           (upper_is_initial(cpu) ? 0 : XCR0_AVX);
 }
 
-/* `optimize`: components in their initial state are not written. */
-static bool xsave(struct cpu *cpu, const struct insn *insn, bool wide, bool optimize)
+/* Of an area with these components.  The AVX's is the only one behind the header, so that it has
+ * the same place in a compacted area. */
+static unsigned area_bytes(uint64_t states)
+{
+    return states & XCR0_AVX ? XSAVE_AVX + XSAVE_AVX_BYTES : HEADER_END;
+}
+
+static bool save_states(struct cpu *cpu, const struct area *area, uint64_t written, bool mxcsr,
+                        bool wide)
+{
+    return (written & XCR0_X87 && save_x87(cpu, area, wide)) || (mxcsr && save_mxcsr(cpu, area)) ||
+           (written & XCR0_SSE && save_xmm(cpu, area)) ||
+           (written & XCR0_AVX && save_upper(cpu, area));
+}
+
+static bool xsave(struct cpu *cpu, const struct insn *insn, bool wide, enum save_form form)
 {
     struct area area;
-    uint64_t requested = requested_states(cpu), in_use = states_in_use(cpu);
-    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, XSAVE_BYTES, true, &area) ||
-        area_load(cpu, &area, HEADER_STATE, 8))
+    if (xsave_is_barred(cpu))
         return true;
-    uint64_t state = (load_le64(cpu->rmw.bytes) & ~requested) | (in_use & requested);
-    uint64_t written = optimize ? requested & in_use : requested;
-    if ((written & STATE_X87 && save_x87(cpu, &area, wide)) ||
-        (requested & STATE_SSE && save_mxcsr(cpu, &area)) ||
-        (written & STATE_SSE && save_xmm(cpu, &area)))
+    const uint64_t requested = requested_states(cpu), in_use = xsave_in_use(cpu) & requested;
+    if (area_open(cpu, insn, 64, area_bytes(requested), true, &area))
+        return true;
+    if (form == SAVE_COMPACTED) {
+        if (save_states(cpu, &area, in_use, in_use & XCR0_SSE, wide))
+            return true;
+        store_le64(cpu->rmw.bytes, in_use);
+        store_le64(cpu->rmw.bytes + 8, requested | COMPACTED);
+        return area_store(cpu, &area, HEADER_STATE, 16);
+    }
+    if (area_load(cpu, &area, HEADER_STATE, 8))
+        return true;
+    const uint64_t state = (load_le64(cpu->rmw.bytes) & ~requested) | in_use;
+    if (save_states(cpu, &area, form == SAVE_OPTIMIZED ? in_use : requested,
+                    requested & XCR0_VECTORS, wide))
         return true;
     store_le64(cpu->rmw.bytes, state);
     return area_store(cpu, &area, HEADER_STATE, 8);
 }
 
-/* XSTATE_BV into *state; #GP(0) for components that XCR0 has not enabled and for a compacted area.
- */
-static bool load_header(struct cpu *cpu, const struct area *area, uint64_t *state)
+/* XSTATE_BV into *state, and whether the area is compacted; #GP(0) for components that XCR0 has not
+ * enabled, for reserved bits, and for a form that the model does not have. */
+static bool load_header(struct cpu *cpu, const struct area *area, uint64_t *state, bool *compacted)
 {
     const uint8_t *header = cpu->rmw.bytes;
-    if (area_load(cpu, area, HEADER_STATE, 24))
+    if (area_load(cpu, area, HEADER_STATE, HEADER_END - HEADER_STATE))
         return true;
     *state = load_le64(header);
-    if (*state & ~cpu->xcr0 || load_le64(header + 8) || load_le64(header + 16))
-        return cpu_fault(cpu, VECTOR_GP, 0);
+    const uint64_t compaction = load_le64(header + HEADER_COMPACTION - HEADER_STATE);
+    *compacted = compaction & COMPACTED && cpu_has(cpu, FEAT_XSAVEC);
+    uint64_t reserved = load_le64(header + 16);
+    if (*compacted) {
+        for (unsigned at = 24; at < HEADER_END - HEADER_STATE; at += 8)
+            reserved |= load_le64(header + at);
+        reserved |= (compaction & ~COMPACTED & ~cpu->xcr0) | (*state & ~compaction);
+    } else {
+        reserved |= compaction;
+    }
+    return (*state & ~cpu->xcr0 || reserved) && cpu_fault(cpu, VECTOR_GP, 0);
+}
+
+static bool restore_states(struct cpu *cpu, const struct area *area, uint64_t requested,
+                           uint64_t state, bool wide)
+{
+    if (requested & XCR0_X87) {
+        if (!(state & XCR0_X87))
+            init_x87(cpu);
+        else if (restore_x87(cpu, area, wide))
+            return true;
+    }
+    if (requested & XCR0_SSE) {
+        if (!(state & XCR0_SSE))
+            init_xmm(cpu);
+        else if (restore_xmm(cpu, area))
+            return true;
+    }
+    if (requested & XCR0_AVX) {
+        if (!(state & XCR0_AVX))
+            init_upper(cpu);
+        else if (restore_upper(cpu, area))
+            return true;
+    }
     return false;
 }
 
 static bool xrstor(struct cpu *cpu, const struct insn *insn, bool wide)
 {
     struct area area;
-    uint64_t requested = requested_states(cpu), state;
-    uint32_t mxcsr = 0;
-    if (xsave_is_barred(cpu) || area_open(cpu, insn, 64, XSAVE_BYTES, false, &area) ||
-        load_header(cpu, &area, &state) ||
-        (requested & STATE_SSE && load_mxcsr(cpu, &area, &mxcsr)))
+    uint64_t state;
+    uint32_t mxcsr = MXCSR_DEFAULT;
+    bool compacted;
+    if (xsave_is_barred(cpu))
         return true;
-    if (requested & STATE_X87) {
-        if (!(state & STATE_X87))
-            init_x87(cpu);
-        else if (restore_x87(cpu, &area, wide))
-            return true;
-    }
-    if (requested & STATE_SSE) {
-        if (!(state & STATE_SSE))
-            init_xmm(cpu);
-        else if (restore_xmm(cpu, &area))
-            return true;
+    const uint64_t requested = requested_states(cpu);
+    if (area_open(cpu, insn, 64, area_bytes(requested), false, &area) ||
+        load_header(cpu, &area, &state, &compacted))
+        return true;
+    /* SDM: 1 §13.8.2, in a compacted area MXCSR is a part of SSE's state. */
+    const bool takes_mxcsr = requested & (compacted ? XCR0_SSE : XCR0_VECTORS);
+    if (takes_mxcsr && (!compacted || state & XCR0_SSE) && load_mxcsr(cpu, &area, &mxcsr))
+        return true;
+    if (restore_states(cpu, &area, requested, state, wide))
+        return true;
+    if (takes_mxcsr)
         sse_set_mxcsr(cpu, mxcsr);
-    }
     return false;
 }
 
@@ -293,9 +381,11 @@ STATE_HANDLER(FXSAVE_M_32, fxsave(cpu, insn, false))
 STATE_HANDLER(FXSAVE_M_64, fxsave(cpu, insn, true))
 STATE_HANDLER(FXRSTOR_M_32, fxrstor(cpu, insn, false))
 STATE_HANDLER(FXRSTOR_M_64, fxrstor(cpu, insn, true))
-STATE_HANDLER(XSAVE_M_32, xsave(cpu, insn, false, false))
-STATE_HANDLER(XSAVE_M_64, xsave(cpu, insn, true, false))
-STATE_HANDLER(XSAVEOPT_M_32, xsave(cpu, insn, false, true))
-STATE_HANDLER(XSAVEOPT_M_64, xsave(cpu, insn, true, true))
+STATE_HANDLER(XSAVE_M_32, xsave(cpu, insn, false, SAVE_ALL))
+STATE_HANDLER(XSAVE_M_64, xsave(cpu, insn, true, SAVE_ALL))
+STATE_HANDLER(XSAVEOPT_M_32, xsave(cpu, insn, false, SAVE_OPTIMIZED))
+STATE_HANDLER(XSAVEOPT_M_64, xsave(cpu, insn, true, SAVE_OPTIMIZED))
+STATE_HANDLER(XSAVEC_M_32, xsave(cpu, insn, false, SAVE_COMPACTED))
+STATE_HANDLER(XSAVEC_M_64, xsave(cpu, insn, true, SAVE_COMPACTED))
 STATE_HANDLER(XRSTOR_M_32, xrstor(cpu, insn, false))
 STATE_HANDLER(XRSTOR_M_64, xrstor(cpu, insn, true))

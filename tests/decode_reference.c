@@ -43,11 +43,13 @@ static const struct {
     {"sysexitq", "sysexit"}, {"sysretq", "sysret"}, {"sysretl", "sysret"},
     {"fxsave64", "fxsave"}, {"fxrstor64", "fxrstor"},
     {"xsave64", "xsave"}, {"xrstor64", "xrstor"}, {"xsaveopt64", "xsaveopt"},
+    {"xsavec64", "xsavec"},
     {"fucompi", "fucomip"}, {"fcompi", "fcomip"},
     {"fstpnce", "fstp"}, {"feni8087_nop", "fneni"}, {"fdisi8087_nop", "fndisi"},
     {"fsetpm287_nop", "fnsetpm"}, {"fsetpm", "fnsetpm"},
     /* the size is the operand's */
-    {"movq", "movd"}, {"pinsrq", "pinsrd"}, {"pextrq", "pextrd"}, {"cmpxchg16b", "cmpxchg8b"},
+    {"movq", "movd"}, {"pinsrq", "pinsrd"}, {"pextrq", "pextrd"}, {"vmovq", "vmovd"},
+    {"vpinsrq", "vpinsrd"}, {"vpextrq", "vpextrd"}, {"cmpxchg16b", "cmpxchg8b"},
     {"ud2b", "ud1"}, {"ud2a", "ud2"},
     {"jnbe", "ja"}, {"jae", "jnb"}, {"jnc", "jnb"}, {"jnae", "jb"}, {"jc", "jb"}, {"jna", "jbe"},
     {"je", "jz"}, {"jne", "jnz"}, {"jnle", "jg"}, {"jge", "jnl"}, {"jnge", "jl"}, {"jng", "jle"},
@@ -75,6 +77,7 @@ static void canonical_condition(char *name)
 static void canonical_compare(char *name)
 {
     static const char *const types[] = {"ps", "pd", "ss", "sd"};
+    name += name[0] == 'v'; /* … and so are AVX's */
     size_t length = strlen(name);
     if (length < 7 || strncmp(name, "cmp", 3) || !strncmp(name, "cmpxchg", 7))
         return;
@@ -103,6 +106,10 @@ static void canonical(const struct encoding *encoding, const char *from, char *n
         strcpy(name, "pclmulqdq");
     canonical_compare(name);
     canonical_condition(name);
+    /* Assemblers' letters for the size of a source in memory */
+    size_t length = strlen(name);
+    if (!strncmp(name, "vcvt", 4) && (name[length - 1] == 'x' || name[length - 1] == 'y'))
+        name[length - 1] = 0;
     for (unsigned i = 0; i < ARRAY_LENGTH(aliases); i++)
         if (!strcmp(name, aliases[i].from)) {
             snprintf(name, size, "%s", aliases[i].to);
@@ -248,7 +255,7 @@ static bool capstone_beyond(const struct encoding *encoding, const cs_insn *insn
         [X86_GRP_PFI] = true,  [X86_GRP_VLX] = true,
     };
     /* Those that have no group, or a wrong one. */
-    static const char *const names[] = {"getsec",    "xsavec", "xsavec64", "xsaves", "xsaves64",
+    static const char *const names[] = {"getsec",    "xsaves", "xsaves64",
                                         "xrstors64", "xtest",  "xrstors",  "encls",  "enclu"};
     if (encoding->map == MAP_0F && (encoding->opcode & 0xfe) == 0xa6) /* VIA Padlock */
         return true;
@@ -310,9 +317,16 @@ static bool zydis_beyond(const ZydisDecodedInstruction *insn)
     case ZYDIS_ISA_EXT_INVPCID:
     case ZYDIS_ISA_EXT_XSAVE:
     case ZYDIS_ISA_EXT_XSAVEOPT:
+    case ZYDIS_ISA_EXT_XSAVEC:
     case ZYDIS_ISA_EXT_BMI1:
     case ZYDIS_ISA_EXT_BMI2:
     case ZYDIS_ISA_EXT_ADOX_ADCX:
+    case ZYDIS_ISA_EXT_AVX:
+    case ZYDIS_ISA_EXT_AVX2:
+    case ZYDIS_ISA_EXT_AVX2GATHER:
+    case ZYDIS_ISA_EXT_AVXAES:
+    case ZYDIS_ISA_EXT_FMA:
+    case ZYDIS_ISA_EXT_F16C:
         return insn->meta.isa_set == ZYDIS_ISA_SET_LWP || insn->meta.isa_set == ZYDIS_ISA_SET_AMD;
     default:
         return true;

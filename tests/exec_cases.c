@@ -227,6 +227,14 @@ static void make_x87(struct random *random, struct fx_image *fx, bool mmx)
     }
 }
 
+static void make_upper(struct random *random, struct cpu_state *state,
+                       const struct feature_set *features)
+{
+    memset(state->upper, 0, sizeof state->upper);
+    for (unsigned i = 0; i < 16 && feature_has(features, FEAT_AVX); i++)
+        corner_vector(random, state->upper[i]);
+}
+
 static void make_sse(struct random *random, struct fx_image *fx)
 {
     fx->mxcsr = 0x1f80;
@@ -255,7 +263,8 @@ bool exec_case_is_possible(const struct opcode_row *row, const struct feature_se
 {
     /* Random by nature, dependent on the system's XCR0, or on the time. */
     static const char *const names[] = {"rdrand", "rdseed", "rdpid",  "rdtsc",    "rdtscp",
-                                        "xsave",  "xrstor", "xgetbv", "xsaveopt", "cpuid"};
+                                        "xsave",  "xrstor", "xgetbv", "xsaveopt", "cpuid",
+                                        "xsavec"};
     return !(row->attributes & A_SENSITIVE) && row->privilege == PRIV_ANY &&
            feature_has(features, row->feature) && !is_named(row, names, ARRAY_LENGTH(names));
 }
@@ -388,7 +397,8 @@ static void put_immediate(struct exec_case *c, const struct opcode_row *row, str
 /* --- addresses */
 static uint64_t operand_alignment(const struct opcode_row *row)
 {
-    return row->size == SZ_X || row->feature == FEAT_SHA || is_mnemonic(row, "fx") ||
+    return row->size == SZ_L   ? 32
+           : row->size == SZ_X || row->feature == FEAT_SHA || is_mnemonic(row, "fx") ||
                    is_mnemonic(row, "cmpxchg16")
                ? 16
                : 8;
@@ -476,7 +486,7 @@ static void make_registers(struct exec_case *c, const struct opcode_row *row, st
     if (chance(random, 3))
         regs[RSP] = SANDBOX_DATA + pick(random, 12);
     bool string = has_operand(row, O_Xb, O_Yz);
-    if (string || is_mnemonic(row, "maskmov") || row->opcode == 0xd7) {
+    if (string || is_mnemonic(row, "maskmov") || is_mnemonic(row, "vmaskmovdq") || row->opcode == 0xd7) {
         regs[RSI] = make_target(row, random);
         regs[RDI] = make_target(row, random);
         regs[RBX] = make_target(row, random);
@@ -540,6 +550,31 @@ static bool is_endless(const struct exec_case *c)
     return has_operand(&opcode_rows[c->insn.row], O_Jb, O_Jz) && c->insn.imm + c->insn.length == 0;
 }
 
+/* --- gathers: small indices, mostly, from a base near the beginning of the data */
+static void put_index(struct exec_case *c, unsigned n, unsigned bytes, uint64_t value)
+{
+    const unsigned at = n * bytes;
+    uint8_t *vector = at < 16 ? c->state.fx.xmm[c->insn.index] : c->state.upper[c->insn.index];
+    memcpy(vector + (at & 15), &value, bytes);
+}
+
+static bool make_indices(struct exec_case *c, struct random *random)
+{
+    const struct insn *insn = &c->insn;
+    const unsigned bytes = opcode_rows[insn->row].opcode & 1 ? 8 : 4;
+    if (insn->base == REG_ZERO)
+        return false;
+    const uint64_t base = SANDBOX_DATA + 0x400 + pick(random, 64) - (uint64_t)(int64_t)insn->disp;
+    c->state.regs[insn->base] = c->code_64 ? base : (uint32_t)base;
+    for (unsigned n = 0; n < 32 / bytes; n++) {
+        int64_t index = (int64_t)pick(random, chance(random, 80) ? 0x340 : 0x480) - 0x40;
+        if (chance(random, 2))
+            index = -index;
+        put_index(c, n, bytes, (uint64_t)index);
+    }
+    return true;
+}
+
 /* --- the case */
 bool exec_case_make(struct exec_case *c, unsigned number, bool code_64,
                     const struct feature_set *features, struct random *random)
@@ -556,7 +591,8 @@ bool exec_case_make(struct exec_case *c, unsigned number, bool code_64,
         c->insn.row != number)
         return false;
     make_registers(c, row, random);
-    c->memory = c->insn.memory;
+    c->gathers = row->operand[1] == O_MV;
+    c->memory = c->insn.memory && !c->gathers;
     if (c->memory) {
         aim(c, row, make_target(row, random), random);
         c->address = effective_address(c);
@@ -572,7 +608,10 @@ bool exec_case_make(struct exec_case *c, unsigned number, bool code_64,
     c->state.eflags = 0x202 | ((uint32_t)random_next(random) & (F_ARITH | F_DF));
     make_x87(random, &c->state.fx, row->attributes & A_MMX);
     make_sse(random, &c->state.fx);
+    make_upper(random, &c->state, features);
     make_data(c, random);
+    if (c->gathers && !make_indices(c, random))
+        return false;
     return true;
 }
 

@@ -11,6 +11,7 @@ struct exec_case {
     bool code_64;
     bool memory; /* there is an operand in memory, at `address` */
     uint64_t address;
+    bool gathers; /* … or several */
     struct cpu_state state;
     uint8_t data[SANDBOX_BYTES];
 };

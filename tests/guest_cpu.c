@@ -94,7 +94,9 @@ void guest_cpu_open(const struct feature_set *features)
         exit(1);
     mmu_set_efer(&cpu->mmu, EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE);
     mmu_set_cr3(&cpu->mmu, TABLES, false);
-    mmu_set_cr4(&cpu->mmu, CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE | CR4_PSE);
+    mmu_set_cr4(&cpu->mmu, CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE | CR4_PSE |
+                               CR4_OSXSAVE);
+    cpu->xcr0 = XCR0_X87 | XCR0_SSE | (feature_has(features, FEAT_AVX) ? XCR0_AVX : 0);
     mmu_set_cr0(&cpu->mmu, CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG);
     atomic_store(&cpu->attention, 1); /* branches come back at once */
 }
@@ -127,8 +129,10 @@ static void load_state(struct cpu *cpu, const struct cpu_state *state)
         cpu->x87.registers[(top + i) & 7] =
             (struct x87_register){.mantissa = fx->st[i].mantissa, .exponent = fx->st[i].exponent};
     cpu->mxcsr = fx->mxcsr;
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < 16; i++) {
         memcpy(&cpu->xmm[i], fx->xmm[i], 16);
+        memcpy(&cpu->xmm[i].q[2], state->upper[i], 16);
+    }
 }
 
 static void store_state(const struct cpu *cpu, struct cpu_state *state)
@@ -146,8 +150,10 @@ static void store_state(const struct cpu *cpu, struct cpu_state *state)
         fx->st[i].exponent = cpu->x87.registers[(top + i) & 7].exponent;
     }
     fx->mxcsr = cpu->mxcsr;
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < 16; i++) {
         memcpy(fx->xmm[i], &cpu->xmm[i], 16);
+        memcpy(state->upper[i], &cpu->xmm[i].q[2], 16);
+    }
 }
 
 void guest_cpu_run(const uint8_t *code, bool code_64, struct cpu_state *state,

@@ -12,13 +12,15 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { FLAG_TF = 0x100, VECTOR_DEBUG = 1, TRAPS_MAX = 4096, CS_32 = 0x23, XSTATE_BV = 512 };
+enum { FLAG_TF = 0x100, VECTOR_DEBUG = 1, TRAPS_MAX = 4096, CS_32 = 0x23 };
+/* Offsets behind the FXSAVE image in a signal's frame, and bits of the first. */
+enum { XSTATE_BV = 512, XSTATE_UPPER = 576, XSTATE_SSE = 3, XSTATE_AVX = 4 };
 
 static struct {
     uint8_t *code; /* writable alias of the code page */
     struct cpu_state *state;
     struct cpu_outcome *outcome;
-    bool code_64, running;
+    bool code_64, running, has_avx;
     unsigned traps;
     ucontext_t home;
     struct fx_image home_fx;
@@ -49,6 +51,11 @@ struct feature_set host_features(void)
     return features;
 }
 
+static uint64_t *xstate_bv(ucontext_t *context)
+{
+    return (uint64_t *)(void *)((uint8_t *)context->uc_mcontext.fpregs + XSTATE_BV);
+}
+
 static void load_state(ucontext_t *context)
 {
     greg_t *registers = context->uc_mcontext.gregs;
@@ -61,10 +68,15 @@ static void load_state(ucontext_t *context)
         registers[REG_CSGSFS] = (registers[REG_CSGSFS] & ~0xffffll) | CS_32;
     memcpy(context->uc_mcontext.fpregs, &state->fx, 416);
     /* The kernel loads only what the header behind the image says is there. */
-    *(uint64_t *)((uint8_t *)context->uc_mcontext.fpregs + XSTATE_BV) |= 3;
+    *xstate_bv(context) |= XSTATE_SSE;
+    if (host.has_avx) {
+        memcpy((uint8_t *)context->uc_mcontext.fpregs + XSTATE_UPPER, state->upper,
+               sizeof state->upper);
+        *xstate_bv(context) |= XSTATE_AVX;
+    }
 }
 
-static void store_state(const ucontext_t *context)
+static void store_state(ucontext_t *context)
 {
     const greg_t *registers = context->uc_mcontext.gregs;
     struct cpu_state *state = host.state;
@@ -73,13 +85,18 @@ static void store_state(const ucontext_t *context)
     state->rip = (uint64_t)registers[REG_RIP];
     state->eflags = (uint32_t)registers[REG_EFL] & ~(uint32_t)(FLAG_TF | 0x10000);
     memcpy(&state->fx, context->uc_mcontext.fpregs, 416);
+    memset(state->upper, 0, sizeof state->upper);
+    if (host.has_avx && *xstate_bv(context) & XSTATE_AVX)
+        memcpy(state->upper, (uint8_t *)context->uc_mcontext.fpregs + XSTATE_UPPER,
+               sizeof state->upper);
 }
 
 static void go_home(ucontext_t *context)
 {
     memcpy(context->uc_mcontext.gregs, host.home.uc_mcontext.gregs, sizeof(gregset_t));
     memcpy(context->uc_mcontext.fpregs, &host.home_fx, 416);
-    *(uint64_t *)((uint8_t *)context->uc_mcontext.fpregs + XSTATE_BV) |= 3;
+    *xstate_bv(context) |= XSTATE_SSE;
+    *xstate_bv(context) &= ~(uint64_t)XSTATE_AVX;
     host.running = false;
 }
 
@@ -138,6 +155,8 @@ void host_cpu_open(void)
     host.code = map_at(0, 4096, PROT_READ | PROT_WRITE, fd);
     map_at(SANDBOX_DATA, SANDBOX_BYTES, PROT_READ | PROT_WRITE, -1);
     close(fd);
+    const struct feature_set features = host_features();
+    host.has_avx = feature_has(&features, FEAT_AVX);
     sigaltstack(&stack, NULL);
     sigfillset(&action.sa_mask);
     for (unsigned i = 0; i < ARRAY_LENGTH(signals); i++)

@@ -36,6 +36,7 @@ struct cpu_state {
     uint64_t rip;
     uint32_t eflags;
     struct fx_image fx;
+    uint8_t upper[16][16]; /* halves of the YMM registers; 0 where the host has none */
 };
 
 struct cpu_outcome {

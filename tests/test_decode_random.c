@@ -53,12 +53,21 @@ static bool is_monitor_with_prefix(const struct encoding *e, const struct verdic
            (e->rep || e->prefix_66) && own->valid;
 }
 
+static bool is_quadword_element(const struct encoding *e, const struct verdict *own,
+                                const struct verdict *other)
+{
+    return (is_at(e, MAP_VEX_0F3A, 0x22, 0x22) || is_at(e, MAP_VEX_0F3A, 0x16, 0x16)) &&
+           e->vex & 0x80 && e->code != CODE_64 && !own->valid;
+}
+
 static const struct excuse zydis_excuses[] = {
     {"rsm", "outside system management mode RSM is #UD (SDM 2B RSM)", is_rsm},
     {"pause with REX.B", "processors exchange R8 and RAX: F3 means nothing to XCHG",
      is_pause_with_rex_b},
     {"prefetch register", "the SDM gives 0F 0D only memory forms, and processors raise #UD",
      is_prefetch_register},
+    {"vpinsrq, vpextrq", "outside 64-bit code #UD (SDM 2B PINSRQ, PEXTRQ; and processors)",
+     is_quadword_element},
     {"monitor with a prefix", "SDM 2B MONITOR and MWAIT are not NP", is_monitor_with_prefix},
 };
 
@@ -152,6 +161,12 @@ static bool is_swapgs(const struct encoding *e, const struct verdict *own,
     return is_at(e, MAP_0F, 0x01, 0x01) && e->modrm == 0xf8 && e->code != CODE_64;
 }
 
+static bool is_broadcast_128(const struct encoding *e, const struct verdict *own,
+                             const struct verdict *other)
+{
+    return is_at(e, MAP_VEX_0F38, 0x5a, 0x5a) && own->valid && !other->valid;
+}
+
 static bool is_vvvv(const struct encoding *e, const struct verdict *own,
                     const struct verdict *other)
 {
@@ -179,6 +194,7 @@ static const struct excuse capstone_excuses[] = {
     {"66 with F2 or F3", "it loses 66 on branches and PUSH, the whole instruction on moffs moves",
      is_repeated_16_bit},
     {"rdpid", "it is too old for it", is_rdpid},
+    {"vbroadcasti128", "it knows the name, but not each form", is_broadcast_128},
     {"vvvv", "it takes a register there where there is none, outside 64-bit code", is_vvvv},
     {"swapgs", "it takes it in all modes (SDM 2B SWAPGS: only 64-bit)", is_swapgs},
 };

@@ -587,7 +587,7 @@ Test(exec_fp, xrstor_checks_the_header)
     static const struct {
         unsigned at;
         uint64_t value;
-    } rows[] = {{512, 4}, {512, BIT(63)}, {520, BIT(63)}, {520, 1}, {528, BIT(40)}, {24, 0x10000}};
+    } rows[] = {{512, 4}, {512, BIT(63)}, {520, BIT(63) | 4}, {520, 1}, {528, BIT(40)}, {24, 0x10000}};
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
         for (unsigned at = 512; at < 576; at += 8)
             poke(AREA + at, 0, 8);

@@ -212,7 +212,7 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
         if (!feature_has(&t->translator->host, t->row->feature))
             return false;
         if (map_is_vex(t->row->map))
-            return translate_bmi(t);
+            return t->row->attributes & A_AVX ? translate_avx(t) : translate_bmi(t);
         if (t->row->attributes & (A_X87 | A_FWAIT))
             return translate_x87(t);
         return t->row->attributes & A_SSE ? translate_sse(t) : translate_integer(t);
