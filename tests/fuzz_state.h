@@ -156,7 +156,7 @@ static uint64_t random_cr4(struct random *dice, bool is_long)
                                     CR4_UMIP, CR4_FSGSBASE, CR4_OSXSAVE};
     uint64_t cr4 = 0;
     for (unsigned i = 0; i < ARRAY_LENGTH(bits); i++)
-        if (fuzz_chance(dice, bits[i] == CR4_OSFXSR ? 95 : 45))
+        if (fuzz_chance(dice, bits[i] == CR4_OSFXSR ? 95 : bits[i] == CR4_OSXSAVE ? 80 : 45))
             cr4 |= bits[i];
     if (fuzz_chance(dice, 8))
         cr4 |= CR4_SMAP;
@@ -242,8 +242,10 @@ static void set_registers(struct cpu *cpu, struct random *dice, enum fuzz_mode m
         cpu->regs[RCX] = fuzz_pick(dice, 40);
     cpu->regs[RSP] = flat ? DATA + 0xf000 + fuzz_pick(dice, 64) * 4 : 0xf000;
     for (unsigned i = 0; i < 16; i++)
-        for (unsigned j = 0; j < 2; j++)
+        for (unsigned j = 0; j < 4; j++)
             cpu->xmm[i].q[j] = random_edge(dice);
+    if (feature_has(&cpu->model->features, FEAT_AVX))
+        cpu->xcr0 = fuzz_chance(dice, 90) ? XCR0_X87 | XCR0_VECTORS : XCR0_X87 | XCR0_SSE;
     if (fuzz_chance(dice, 30))
         cpu->mxcsr = 0x1f80 & ~((uint32_t)fuzz_pick(dice, 64) << 7);
     uint32_t flags = (uint32_t)random_next(dice) & (F_ARITH | F_DF | F_AC | F_ID | F_NT | F_IOPL);

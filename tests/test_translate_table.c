@@ -120,7 +120,8 @@ Test(translate_table, every_row_is_translated)
         for (unsigned i = 0; i < ARRAY_LENGTH(modes); i++)
             if (row_exists(&rig, row, modes[i].code)) {
                 modes[i].enter(&rig);
-                mmu_set_cr4(&rig.cpu->mmu, rig.cpu->mmu.registers.cr4 | CR4_OSFXSR);
+                mmu_set_cr4(&rig.cpu->mmu, rig.cpu->mmu.registers.cr4 | CR4_OSFXSR | CR4_OSXSAVE);
+                rig.cpu->xcr0 = XCR0_X87 | XCR0_VECTORS;
                 cpu_mode_changed(rig.cpu);
                 translate_row(&rig, &dice, row, &modes[i], &forms[modes[i].code != CODE_64]);
             }

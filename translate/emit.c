@@ -218,6 +218,12 @@ void emit_alu_mem_imm(struct emitter *e, enum host_alu alu, unsigned width, unsi
     emit_imm(e, short_form ? SIZE_8 : width, value);
 }
 
+void emit_test_mem_imm(struct emitter *e, unsigned base, int32_t disp, uint8_t bits)
+{
+    emit_mem(e, HOST_OP(MAP_1, 0xf6, 0, SIZE_8), 0, AT((uint8_t)base, disp));
+    emit_byte(e, bits);
+}
+
 void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned reg, uint8_t count)
 {
     emit_reg(e, sized(0xc1, width), digit, reg);

@@ -75,6 +75,8 @@ void emit_alu_load(struct emitter *e, enum host_alu alu, unsigned width, unsigne
 /* alu [base + disp], value */
 void emit_alu_mem_imm(struct emitter *e, enum host_alu alu, unsigned width, unsigned base,
                       int32_t disp, int32_t value);
+/* test byte [base + disp], bits */
+void emit_test_mem_imm(struct emitter *e, unsigned base, int32_t disp, uint8_t bits);
 void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned reg,
                     uint8_t count); /* digit: 0 ROL, 1 ROR, 4 SHL, 5 SHR, 7 SAR */
 

@@ -1,7 +1,7 @@
 /* The few pieces of code that every translation shares: in, out, and calls of C.
  *
- * In translated code rsp is a multiple of 16.  The stubs that are called keep every register that is
- * not their result.
+ * In translated code rsp is a multiple of 16.  The stubs that are called keep every register that
+ * is not their result.
  */
 #include "cpu/sse_env.h"
 #include "translate/native_x87.h"
@@ -38,11 +38,29 @@ static void registers_in(struct emitter *e)
             emit_load(e, SIZE_64, host_home(reg), HOST_CPU, cpu_reg_at(reg));
 }
 
-static void move_vectors(struct emitter *e, uint8_t opcode)
+enum { MOVAPS_LOAD = 0x28, MOVAPS_STORE = 0x29 };
+
+static void move_vectors(struct emitter *e, struct host_op op)
 {
     for (unsigned i = 0; i < 16; i++)
-        emit_mem(e, HOST_OP(MAP_0F, opcode, 0, SIZE_32), i,
-                 AT(HOST_CPU, CPU_AT(xmm) + (int32_t)(i * sizeof(union vector))));
+        emit_mem(e, op, i, AT(HOST_CPU, CPU_AT(xmm) + (int32_t)(i * sizeof(union vector))));
+}
+
+static void move_xmm(struct emitter *e, uint8_t opcode)
+{
+    move_vectors(e, HOST_OP(MAP_0F, opcode, 0, SIZE_32));
+}
+
+static void move_ymm(struct emitter *e, uint8_t opcode)
+{
+    move_vectors(e, HOST_OP(.map = MAP_VEX_0F, .opcode = opcode, .width = SIZE_32, .wide = true));
+}
+
+/* WHY: SSE's instructions, in C, are slow where the upper halves are not known to be 0. */
+static void emit_vzeroupper(struct emitter *e)
+{
+    static const uint8_t code[] = {0xc5, 0xf8, 0x77};
+    emit_bytes(e, code, sizeof code);
 }
 
 /* Vectors that live in the host's registers go to cpu->xmm.  Destroys EFLAGS. */
@@ -50,7 +68,14 @@ static void vectors_out(struct emitter *e)
 {
     emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
-    move_vectors(e, 0x29); /* movaps */
+    emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_UPPER);
+    uint8_t *whole = emit_jump_if(e, COND_NZ);
+    move_xmm(e, MOVAPS_STORE);
+    uint8_t *done = emit_jump(e);
+    emit_jump_here(e, whole);
+    move_ymm(e, MOVAPS_STORE);
+    emit_vzeroupper(e);
+    emit_jump_here(e, done);
     emit_jump_here(e, none);
 }
 
@@ -59,7 +84,13 @@ static void vectors_in(struct emitter *e)
 {
     emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
     uint8_t *none = emit_jump_if(e, COND_Z);
-    move_vectors(e, 0x28);
+    emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_UPPER);
+    uint8_t *whole = emit_jump_if(e, COND_NZ);
+    move_xmm(e, MOVAPS_LOAD);
+    uint8_t *done = emit_jump(e);
+    emit_jump_here(e, whole);
+    move_ymm(e, MOVAPS_LOAD);
+    emit_jump_here(e, done);
     emit_jump_here(e, none);
 }
 
@@ -176,7 +207,8 @@ static void emit_flags_again(struct emitter *e, enum native_flags kind, uint8_t 
     emit_alu_load(e, ALU_CMP, width, RAX, HOST_CPU, b);
 }
 
-/* Keeps every register but T1; C sees to what is not noted as operands, or has been stepped since. */
+/* Keeps every register but T1; C sees to what is not noted as operands, or has been stepped since.
+ */
 static void emit_image(struct emitter *e)
 {
     static const uint8_t kinds[] = {FLAGS_CMP, FLAGS_LOGIC, FLAGS_SUB, FLAGS_ADD};
@@ -202,19 +234,51 @@ static void emit_image(struct emitter *e)
     emit_image_by_c(e);
 }
 
-static void emit_vectors(struct emitter *e)
+/* native.vectors = vectors_of(…) by MXCSR */
+static void note_vectors(struct emitter *e, bool upper)
 {
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
-    uint8_t *live = emit_jump_if(e, COND_NZ);
-    move_vectors(e, 0x28);
-    emit_jump_here(e, live);
-    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_LIVE);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), (int32_t)vectors_of(false, upper));
     emit_load(e, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(mxcsr));
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, MXCSR_MASKS);
     emit_alu_imm(e, ALU_CMP, SIZE_32, HOST_T1, MXCSR_MASKS);
     uint8_t *unmasked = emit_jump_if(e, COND_NZ);
-    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
+    emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), (int32_t)vectors_of(true, upper));
     emit_jump_here(e, unmasked);
+}
+
+static void emit_vectors(struct emitter *e)
+{
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
+    uint8_t *live = emit_jump_if(e, COND_NZ);
+    move_xmm(e, MOVAPS_LOAD);
+    note_vectors(e, false);
+    emit_jump_here(e, live);
+    emit_ret(e);
+}
+
+static void emit_upper(struct emitter *e)
+{
+    const struct host_op insert = {.map = MAP_VEX_0F3A,
+                                   .opcode = 0x18,
+                                   .prefix = 0x66,
+                                   .width = SIZE_32,
+                                   .wide = true}; /* vinsertf128 */
+    emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_UPPER);
+    uint8_t *all = emit_jump_if(e, COND_NZ);
+    emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_LIVE);
+    uint8_t *live = emit_jump_if(e, COND_NZ);
+    move_ymm(e, MOVAPS_LOAD);
+    uint8_t *loaded = emit_jump(e);
+    emit_jump_here(e, live);
+    for (unsigned i = 0; i < 16; i++) {
+        struct host_op op = insert;
+        op.vvvv = (uint8_t)i;
+        emit_mem(e, op, i, AT(HOST_CPU, CPU_AT(xmm[0].q[2]) + (int32_t)(i * sizeof(union vector))));
+        emit_byte(e, 1);
+    }
+    emit_jump_here(e, loaded);
+    note_vectors(e, true);
+    emit_jump_here(e, all);
     emit_ret(e);
 }
 
@@ -255,6 +319,7 @@ void stubs_emit(struct translator *translator)
     translator->stub_interp = emit_stub(&e, emit_interp_stub);
     translator->stub_image = emit_stub(&e, emit_image);
     translator->stub_vectors = emit_stub(&e, emit_vectors);
+    translator->stub_upper = emit_stub(&e, emit_upper);
     translator->stub_x87 = emit_stub(&e, emit_x87);
     BUG_ON(e.full);
 }

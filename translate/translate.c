@@ -112,9 +112,9 @@ static void emit_slow_call(struct translating *t, const struct slow_path *path, 
     struct emitter *e = &t->e;
     emit_jump_here(e, path->jump);
     emit_call_to(e, stub);
-    if (path->kind == SLOW_FLOAT) {
-        emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
-        translate_exit_insn(t, emit_jump_if(e, COND_NZ), path->index);
+    if (path->kind == SLOW_FLOAT || path->kind == SLOW_FLOAT_UPPER) {
+        emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
+        translate_exit_insn(t, emit_jump_if(e, COND_Z), path->index);
     }
     if (path->kind == SLOW_X87) {
         emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.x87_live), 0);
@@ -135,6 +135,9 @@ static void emit_slow_paths(struct translating *t)
             break;
         case SLOW_VECTORS: case SLOW_FLOAT:
             emit_slow_call(t, path, t->translator->stub_vectors);
+            break;
+        case SLOW_UPPER: case SLOW_FLOAT_UPPER:
+            emit_slow_call(t, path, t->translator->stub_upper);
             break;
         case SLOW_X87:
             emit_slow_call(t, path, t->translator->stub_x87);
@@ -211,11 +214,11 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
     case MEMORY:
         if (!feature_has(&t->translator->host, t->row->feature))
             return false;
-        if (map_is_vex(t->row->map))
-            return t->row->attributes & A_AVX ? translate_avx(t) : translate_bmi(t);
         if (t->row->attributes & (A_X87 | A_FWAIT))
             return translate_x87(t);
-        return t->row->attributes & A_SSE ? translate_sse(t) : translate_integer(t);
+        if (t->row->attributes & (A_SSE | A_AVX))
+            return translate_sse(t);
+        return map_is_vex(t->row->map) ? translate_bmi(t) : translate_integer(t);
     case STACK:
         return translate_stack(t);
     case BRANCH:

@@ -11,12 +11,19 @@
 
 struct translated;
 
-/* Where the guest's XMM registers are: cpu->native.vectors. */
+/* Where the guest's XMM and YMM registers are: the bits of cpu->native.vectors. */
 enum native_vectors {
-    VECTORS_STORED, /* in cpu->xmm, as the interpreter wants them */
-    VECTORS_LIVE,   /* in the host's registers */
-    VECTORS_FLOAT,  /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
+    VECTORS_STORED = 0, /* in cpu->xmm, as the interpreter wants them */
+    VECTORS_LIVE = 1,   /* the XMM registers are in the host's */
+    VECTORS_FLOAT = 2,  /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
+    VECTORS_UPPER = 4,  /* … and the upper halves of the YMM registers are in the host's too */
+    VECTORS_FLOAT_UPPER = 8, /* both: one bit to test for whatever a block needs */
 };
+static inline unsigned vectors_of(bool masked, bool upper)
+{
+    return VECTORS_LIVE | (masked ? VECTORS_FLOAT : 0) | (upper ? VECTORS_UPPER : 0) |
+           (masked && upper ? VECTORS_FLOAT_UPPER : 0);
+}
 
 /* An exit to a known target, which can be linked. */
 struct exit {
@@ -123,6 +130,7 @@ struct translator {
     uint8_t *stub_interp;  /* T0: the place; returns when the instruction is done */
     uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
     uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
+    uint8_t *stub_upper;   /* the same with the upper halves */
     uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
     struct {
 #define COUNTER_FIELD(field, name) uint64_t field;

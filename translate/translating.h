@@ -25,6 +25,7 @@ enum slow_kind {
     SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
+    SLOW_UPPER, SLOW_FLOAT_UPPER, /* these two, with the upper halves of the YMM registers */
     SLOW_X87, /* cpu->x87 is brought to the host's, or the block is left if that cannot be */
 };
 /* What FNSTENV is to tell: the last x87 instruction and the last one with an operand in memory, as
@@ -73,7 +74,7 @@ struct translating {
     bool x87;           /* the guest's x87 is in the host's */
     struct x87_note x87_note; /* what is not noted yet */
     bool ended;         /* the last instruction has left the block */
-    enum native_vectors vectors; /* what the block is sure of */
+    unsigned vectors; /* what the block is sure of: enum native_vectors */
 
     /* the flags: which of them EFLAGS has, and whether memory has them all */
     uint32_t host_flags;
@@ -183,7 +184,6 @@ bool translate_stack(struct translating *t);
 bool translate_branch(struct translating *t);
 bool translate_sse(struct translating *t);
 bool translate_bmi(struct translating *t);
-bool translate_avx(struct translating *t);
 /* At the block's entry: makes sure of what its instructions on XMM registers need. */
 void translate_vectors_entry(struct translating *t);
 /* The present instruction is interpreted: what still holds of that. */

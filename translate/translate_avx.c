@@ -1,2 +1,0 @@
-#include "translate/translating.h"
-bool translate_avx(struct translating *t) { return false; }
