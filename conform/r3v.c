@@ -1,7 +1,5 @@
 #include "conform/r3v.h"
 
-#include "conform/processor.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -172,7 +170,7 @@ static int read_fields(struct r3v *r3v, char *rest, struct state *state, struct 
         if (field == STATE_FIELDS)
             return wrong(r3v, error, name, "no such field");
         if (!value && or_name_alone)
-            memset(&state->value[field], 0xff, sizeof state->value[field]);
+            memset(state->value[field].bytes, 0xff, state_field_bytes(field));
         else if (!value || !read_value(value, state_field_bytes(field), &state->value[field]))
             return wrong(r3v, error, name, "no hexadecimal number that it can hold");
         state_fields_add(set, field);
@@ -369,9 +367,6 @@ static int case_complete(struct r3v *r3v, struct error *error)
 
     if (c->preset == PRESETS || !c->code_length)
         return wrong(r3v, error, "end", "the case has no mode, or no code");
-    const char *nonsense = state_nonsense(&c->initial, &r3v->model);
-    if (nonsense)
-        return wrong(r3v, error, "end", nonsense);
     uint64_t at = state_case_code_at(c);
     if (at > BARE_RAM_BYTES - c->code_length)
         return wrong(r3v, error, "end", "the code is not in the 16 MiB that a case has");
@@ -451,7 +446,7 @@ int r3v_open(struct r3v *r3v, const struct file_bytes *file, struct error *error
                          "%s: ring3 reads version 1: the first line is '" R3V_HEAD "'", file->path);
     const uint8_t *end = memchr(file->bytes, '\n', file->size);
     r3v->next = end ? (size_t)(end - file->bytes) + 1 : file->size;
-    return cpu_model_parse(processor_modern()->model, &r3v->model, error);
+    return 0;
 }
 
 void r3v_close(struct r3v *r3v)

@@ -14,10 +14,9 @@
 
 struct r3v {
     const struct file_bytes *file;
-    struct cpu_model model; /* what the cases run on */
-    size_t next, at;        /* offset of the next line, of the present one */
-    unsigned line;          /* number of the present one, from 1 */
-    bool lost;              /* behind damage: on to the next case */
+    size_t next, at; /* offset of the next line, of the present one */
+    unsigned line;   /* number of the present one, from 1 */
+    bool lost;       /* behind damage: on to the next case */
     struct state_case present;
 };
 

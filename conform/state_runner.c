@@ -187,15 +187,17 @@ int state_runner_run(struct state_runner *runner, const struct state_case *c,
 {
     struct bare *bare = &runner->bare;
 
+    const char *nonsense = state_nonsense(&c->initial, &bare->model);
+    if (nonsense)
+        return error_set(error, EINVAL, "line %u: %s", c->line, nonsense);
     *outcome = (struct state_outcome){0};
     wipe(runner);
     put_memory(runner, c);
     bare_forget_exceptions(bare);
     if (!state_load(bare->cpu, &c->initial))
         return error_set(error, EINVAL,
-                         "%s: cr3 leads to page directory pointers that no processor "
-                         "would load",
-                         c->name);
+                         "line %u: cr3: leads to page directory pointers with reserved bits",
+                         c->line);
     run_steps(runner, c, outcome);
     outcome->exception = exception_of(bare);
     outcome->wrong_exception = !exception_agrees(&c->exception, &outcome->exception);
