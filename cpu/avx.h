@@ -66,6 +66,18 @@ static inline void avx_set_lane(union vector *v, unsigned lane, __m128i value)
 }
 
 /* --- shapes of handlers */
+/* One whose body keeps vectors of its own; it says whether it has faulted.
+ * WHY: INV-1 of access.h, a handler that has locals with addresses cannot end in a tail call. */
+#define EXEC_AVX(id)                                                                               \
+    static never_inline bool run_##id(struct cpu *cpu, const struct insn *insn);                   \
+    EXEC_TRY(id, run_##id(cpu, insn))                                                              \
+    static never_inline bool run_##id(struct cpu *cpu, const struct insn *insn)
+/* In such a body */
+#define CHECK(faults)                                                                              \
+    do {                                                                                           \
+        if (unlikely(faults))                                                                      \
+            return true;                                                                           \
+    } while (0)
 #define EXEC_TRY(id, faults)                                                                       \
     EXEC(id)                                                                                       \
     {                                                                                              \

@@ -59,16 +59,16 @@ static __m128i permute_ps(__m128i unused, __m128i b, unsigned control)
 EXEC_LANES(VPERMILPS_VWIb, permute_ps, SHAPE_WHOLE)
 
 #define BY_SHIFTED_IMMEDIATE(id, f, bits)                                                          \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector b, result = {0};                                                              \
         const union vector *a = &cpu->xmm[insn->vex.vvvv];                                         \
-        TRY(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                      \
+        CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                    \
         for (unsigned i = 0; i < avx_bytes(insn) / 16; i++)                                        \
             avx_set_lane(&result, i,                                                               \
                          f(avx_lane(a, i), avx_lane(&b, i), insn->vex.imm >> (bits)*i));           \
         avx_write(cpu, insn->reg, &result, avx_bytes(insn));                                       \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 static __m128i permute_pd(__m128i unused, __m128i b, unsigned control)
 {
@@ -139,7 +139,7 @@ static void convert_halves(struct cpu *cpu, const struct insn *insn, union vecto
         result->q[i] = (uint64_t)_mm_cvtsi128_si64(halves_of(from, from, insn->vex.imm));
     }
 }
-static bool store_halves(struct cpu *cpu, const struct insn *insn)
+static never_inline bool store_halves(struct cpu *cpu, const struct insn *insn)
 {
     const unsigned bytes = avx_bytes(insn) / 2;
     union vector result = {0};
@@ -190,7 +190,7 @@ static bool load_general(struct cpu *cpu, const struct insn *insn, uint64_t *val
 }
 
 #define FROM_INTEGER(id, op)                                                                       \
-    static bool run_##id(struct cpu *cpu, const struct insn *insn)                                 \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         uint64_t value;                                                                            \
         __m128i result;                                                                            \
@@ -205,13 +205,12 @@ static bool load_general(struct cpu *cpu, const struct insn *insn, uint64_t *val
         avx_set_lane(&to, 0, result);                                                              \
         avx_write(cpu, insn->reg, &to, 16);                                                        \
         return false;                                                                              \
-    }                                                                                              \
-    EXEC_TRY(id, run_##id(cpu, insn))
+    }
 FROM_INTEGER(VCVTSI2SS_VHEy, "cvtsi2ss")
 FROM_INTEGER(VCVTSI2SD_VHEy, "cvtsi2sd")
 
 #define TO_INTEGER(id, op, bytes)                                                                  \
-    static bool run_##id(struct cpu *cpu, const struct insn *insn)                                 \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         uint64_t result = 0;                                                                       \
         union vector source;                                                                       \
@@ -224,8 +223,7 @@ FROM_INTEGER(VCVTSI2SD_VHEy, "cvtsi2sd")
             RUN(__asm__ volatile(op " %1, %k0" : "=r"(result) : "x"(b)));                          \
         REG64_SET(insn->reg, result);                                                              \
         return false;                                                                              \
-    }                                                                                              \
-    EXEC_TRY(id, run_##id(cpu, insn))
+    }
 TO_INTEGER(VCVTSS2SI_GyW, "cvtss2si", 4)
 TO_INTEGER(VCVTSD2SI_GyW, "cvtsd2si", 8)
 TO_INTEGER(VCVTTSS2SI_GyW, "cvttss2si", 4)
@@ -233,7 +231,7 @@ TO_INTEGER(VCVTTSD2SI_GyW, "cvttsd2si", 8)
 
 /* --- comparisons into EFLAGS */
 #define COMPARE_FLAGS(id, op, bytes)                                                               \
-    static bool run_##id(struct cpu *cpu, const struct insn *insn)                                 \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         bool zero, unordered, below;                                                               \
         union vector source;                                                                       \
@@ -247,8 +245,7 @@ TO_INTEGER(VCVTTSD2SI_GyW, "cvttsd2si", 8)
         flags_set_arithmetic(cpu,                                                                  \
                              (zero ? F_ZF : 0) | (unordered ? F_PF : 0) | (below ? F_CF : 0));     \
         return false;                                                                              \
-    }                                                                                              \
-    EXEC_TRY(id, run_##id(cpu, insn))
+    }
 COMPARE_FLAGS(VUCOMISS_VW, "ucomiss", 4)
 COMPARE_FLAGS(VUCOMISD_VW, "ucomisd", 8)
 COMPARE_FLAGS(VCOMISS_VW, "comiss", 4)

@@ -108,7 +108,7 @@ EXTEND(PMOVZXDQ, "pmovzxdq", 8)
 /* --- shifts: all elements by one count, or each by its own */
 #define SHIFT(NAME, name)                                                                          \
     LANES(V##NAME##_VHW, name, SHAPE(.part = 16, .same_part = true))                               \
-    EXEC(V##NAME##_HUIb)                                                                           \
+    EXEC_AVX(V##NAME##_HUIb)                                                                       \
     {                                                                                              \
         const __m128i count = _mm_cvtsi32_si128((int32_t)insn->vex.imm);                           \
         union vector result;                                                                       \
@@ -116,7 +116,7 @@ EXTEND(PMOVZXDQ, "pmovzxdq", 8)
             avx_set_lane(&result, i,                                                               \
                          lane_V##NAME##_VHW(avx_lane(&cpu->xmm[insn->rm], i), count, 0));          \
         avx_write(cpu, insn->vex.vvvv, &result, avx_bytes(insn));                                  \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 SHIFT(PSRLW, "psrlw")
 SHIFT(PSRLD, "psrld")
@@ -127,7 +127,7 @@ SHIFT(PSLLW, "psllw")
 SHIFT(PSLLD, "pslld")
 SHIFT(PSLLQ, "psllq")
 
-static void shift_bytes(struct cpu *cpu, const struct insn *insn, bool left)
+static never_inline void shift_bytes(struct cpu *cpu, const struct insn *insn, bool left)
 {
     const unsigned bits = insn->vex.imm < 16 ? 8 * insn->vex.imm : 0;
     union vector result = {0};
@@ -174,25 +174,25 @@ BY_IMMEDIATE(VAESKEYGENASSIST_VWIb, key_assist)
 
 /* … but three bits for each lane */
 LANE_IMMEDIATE(sad_blocks, "vmpsadbw", "%1, %0, %0", 8)
-EXEC(VMPSADBW_VHWIb)
+EXEC_AVX(VMPSADBW_VHWIb)
 {
     union vector b, result = {0};
     const union vector *a = &cpu->xmm[insn->vex.vvvv];
-    TRY(avx_load(cpu, insn, &b, avx_bytes(insn), false));
+    CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));
     for (unsigned i = 0; i < avx_bytes(insn) / 16; i++)
         avx_set_lane(&result, i,
                      sad_blocks(avx_lane(a, i), avx_lane(&b, i), insn->vex.imm >> 3 * i));
     avx_write(cpu, insn->reg, &result, avx_bytes(insn));
-    return NEXT(insn);
+    return false;
 }
 
 /* --- blends by the sign bits of a register that the immediate names */
 #define BLEND(id, op)                                                                              \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector b, result = {0};                                                              \
         const union vector *a = &cpu->xmm[insn->vex.vvvv], *mask = &cpu->xmm[insn->vex.imm >> 4];  \
-        TRY(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                      \
+        CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                    \
         for (unsigned i = 0; i < avx_bytes(insn) / 16; i++) {                                      \
             __m128i lane = avx_lane(a, i);                                                         \
             __asm__(op " %2, %1, %0, %0"                                                           \
@@ -201,7 +201,7 @@ EXEC(VMPSADBW_VHWIb)
             avx_set_lane(&result, i, lane);                                                        \
         }                                                                                          \
         avx_write(cpu, insn->reg, &result, avx_bytes(insn));                                       \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 BLEND(VBLENDVPS_VHWL, "vblendvps")
 BLEND(VBLENDVPD_VHWL, "vblendvpd")
@@ -219,12 +219,12 @@ static void test_vectors(struct cpu *cpu, const union vector *a, const union vec
     flags_set_arithmetic(cpu, (both ? 0 : F_ZF) | (only_b ? 0 : F_CF));
 }
 #define VECTOR_TEST(id, mask)                                                                      \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector b;                                                                            \
-        TRY(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                      \
+        CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                    \
         test_vectors(cpu, &cpu->xmm[insn->reg], &b, mask, avx_bytes(insn));                        \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 VECTOR_TEST(VPTEST_VW, UINT64_MAX)
 VECTOR_TEST(VTESTPS_VW, UINT64_C(0x8000000080000000))

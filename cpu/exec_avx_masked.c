@@ -21,7 +21,7 @@ static void set_element(union vector *v, unsigned n, unsigned bytes, uint64_t va
         v->d[n] = (uint32_t)value;
 }
 
-static bool load_masked(struct cpu *cpu, const struct insn *insn, unsigned bytes)
+static never_inline bool load_masked(struct cpu *cpu, const struct insn *insn, unsigned bytes)
 {
     const uint64_t offset = insn_address(cpu, insn);
     const union vector *mask = &cpu->xmm[insn->vex.vvvv];
@@ -35,7 +35,7 @@ static bool load_masked(struct cpu *cpu, const struct insn *insn, unsigned bytes
 }
 
 /* All elements are checked before the first is stored. */
-static bool store_masked(struct cpu *cpu, const struct insn *insn, unsigned bytes)
+static never_inline bool store_masked(struct cpu *cpu, const struct insn *insn, unsigned bytes)
 {
     const uint64_t offset = insn_address(cpu, insn);
     const union vector *mask = &cpu->xmm[insn->vex.vvvv], *value = &cpu->xmm[insn->reg];
@@ -69,7 +69,8 @@ static uint64_t gather_address(const struct cpu *cpu, const struct insn *insn, u
 }
 
 /* SDM: an element that has come leaves the mask, so that a fault later resumes with the next. */
-static bool gather(struct cpu *cpu, const struct insn *insn, unsigned bytes, unsigned index_bytes)
+static never_inline bool gather(struct cpu *cpu, const struct insn *insn, unsigned bytes,
+                                unsigned index_bytes)
 {
     union vector *to = &cpu->xmm[insn->reg], *mask = &cpu->xmm[insn->vex.vvvv];
     const unsigned wider = bytes > index_bytes ? bytes : index_bytes;

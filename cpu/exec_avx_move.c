@@ -4,12 +4,12 @@
 
 /* --- whole vectors */
 #define LOAD_ALL(id, aligned)                                                                      \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value;                                                                        \
-        TRY(avx_load(cpu, insn, &value, avx_bytes(insn), aligned));                                \
+        CHECK(avx_load(cpu, insn, &value, avx_bytes(insn), aligned));                              \
         avx_write(cpu, insn->reg, &value, avx_bytes(insn));                                        \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 #define STORE_ALL(id, aligned)                                                                     \
     EXEC(id)                                                                                       \
@@ -37,30 +37,30 @@ STORE_ALL(VMOVNTDQ_MV, true)
 
 /* --- parts of 128 bits, element `n` of the arrays of union vector; the others from H, or 0 */
 #define LOAD_PART(id, bytes)                                                                       \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value;                                                                        \
-        TRY(avx_load(cpu, insn, &value, bytes, false));                                            \
+        CHECK(avx_load(cpu, insn, &value, bytes, false));                                          \
         avx_write(cpu, insn->reg, &value, 16);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 #define STORE_PART(id, part) EXEC_TRY(id, avx_store(cpu, insn, &part, sizeof part, false))
 #define INTO(id, to, part, from)                                                                   \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value = cpu->xmm[insn->vex.vvvv];                                             \
         value.part = from;                                                                         \
         avx_write(cpu, to, &value, 16);                                                            \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 #define LOAD_INTO(id, part)                                                                        \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector source, value = cpu->xmm[insn->vex.vvvv];                                     \
-        TRY(avx_load(cpu, insn, &source, 8, false));                                               \
+        CHECK(avx_load(cpu, insn, &source, 8, false));                                             \
         value.part = source.q[0];                                                                  \
         avx_write(cpu, insn->reg, &value, 16);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 LOAD_PART(VMOVSS_VM, 4)
 LOAD_PART(VMOVSD_VM, 8)
@@ -99,7 +99,8 @@ static bool load_element(struct cpu *cpu, const struct insn *insn, unsigned byte
     return false;
 }
 /* Registers get the element with zeros before it. */
-static bool store_element(struct cpu *cpu, const struct insn *insn, unsigned bytes, uint64_t value)
+static never_inline bool store_element(struct cpu *cpu, const struct insn *insn, unsigned bytes,
+                                       uint64_t value)
 {
     if (insn->memory)
         return avx_store(cpu, insn, &value, bytes, false);
@@ -107,61 +108,61 @@ static bool store_element(struct cpu *cpu, const struct insn *insn, unsigned byt
     return false;
 }
 
-EXEC(VMOVD_VEy)
+EXEC_AVX(VMOVD_VEy)
 {
     union vector value = {0};
-    TRY(load_element(cpu, insn, 1u << insn->size, &value.q[0]));
+    CHECK(load_element(cpu, insn, 1u << insn->size, &value.q[0]));
     avx_write(cpu, insn->reg, &value, 16);
-    return NEXT(insn);
+    return false;
 }
-EXEC(VMOVD_EyV)
+EXEC_AVX(VMOVD_EyV)
 {
     const union vector *from = &cpu->xmm[insn->reg];
-    TRY(store_element(cpu, insn, 1u << insn->size,
-                      insn->size == SIZE_64 ? from->q[0] : from->d[0]));
-    return NEXT(insn);
+    CHECK(store_element(cpu, insn, 1u << insn->size,
+                        insn->size == SIZE_64 ? from->q[0] : from->d[0]));
+    return false;
 }
-EXEC(VMOVQ_VW)
+EXEC_AVX(VMOVQ_VW)
 {
     union vector value;
-    TRY(avx_load(cpu, insn, &value, 8, false));
+    CHECK(avx_load(cpu, insn, &value, 8, false));
     value.q[1] = 0;
     avx_write(cpu, insn->reg, &value, 16);
-    return NEXT(insn);
+    return false;
 }
-EXEC(VMOVQ_WV)
+EXEC_AVX(VMOVQ_WV)
 {
     union vector value = {.q = {cpu->xmm[insn->reg].q[0]}};
     if (insn->memory)
-        TRY(avx_store(cpu, insn, &value, 8, false));
+        CHECK(avx_store(cpu, insn, &value, 8, false));
     else
         avx_write(cpu, insn->rm, &value, 16);
-    return NEXT(insn);
+    return false;
 }
 
 #define INSERT(id, bytes, element, type)                                                           \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value = cpu->xmm[insn->vex.vvvv];                                             \
         uint64_t from;                                                                             \
-        TRY(load_element(cpu, insn, bytes, &from));                                                \
+        CHECK(load_element(cpu, insn, bytes, &from));                                              \
         value.element = (type)from;                                                                \
         avx_write(cpu, insn->reg, &value, 16);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 INSERT(VPINSRB_VHEb, 1, b[insn->vex.imm & 15], uint8_t)
 INSERT(VPINSRW_VHEw, 2, w[insn->vex.imm & 7], uint16_t)
-EXEC(VPINSRD_VHEy)
+EXEC_AVX(VPINSRD_VHEy)
 {
     union vector value = cpu->xmm[insn->vex.vvvv];
     uint64_t from;
-    TRY(load_element(cpu, insn, 1u << insn->size, &from));
+    CHECK(load_element(cpu, insn, 1u << insn->size, &from));
     if (insn->size == SIZE_64)
         value.q[insn->vex.imm & 1] = from;
     else
         value.d[insn->vex.imm & 3] = (uint32_t)from;
     avx_write(cpu, insn->reg, &value, 16);
-    return NEXT(insn);
+    return false;
 }
 
 #define EXTRACT(id, bytes, element)                                                                \
@@ -169,13 +170,13 @@ EXEC(VPINSRD_VHEy)
 EXTRACT(VPEXTRB_EbV, 1, b[insn->vex.imm & 15])
 EXTRACT(VPEXTRW_EwV, 2, w[insn->vex.imm & 7])
 EXTRACT(VEXTRACTPS_EdVIb, 4, d[insn->vex.imm & 3])
-EXEC(VPEXTRD_EyV)
+EXEC_AVX(VPEXTRD_EyV)
 {
     const union vector *from = &cpu->xmm[insn->reg];
-    TRY(store_element(cpu, insn, 1u << insn->size,
-                      insn->size == SIZE_64 ? from->q[insn->vex.imm & 1]
-                                            : from->d[insn->vex.imm & 3]));
-    return NEXT(insn);
+    CHECK(store_element(cpu, insn, 1u << insn->size,
+                        insn->size == SIZE_64 ? from->q[insn->vex.imm & 1]
+                                              : from->d[insn->vex.imm & 3]));
+    return false;
 }
 EXEC(VPEXTRW_GdU)
 {
@@ -184,17 +185,17 @@ EXEC(VPEXTRW_GdU)
 }
 
 /* bits 7:6 the source's element, 5:4 the destination's, 3:0 elements to clear */
-EXEC(VINSERTPS_VHWIb)
+EXEC_AVX(VINSERTPS_VHWIb)
 {
     const unsigned control = insn->vex.imm;
     union vector source, value = cpu->xmm[insn->vex.vvvv];
-    TRY(avx_load(cpu, insn, &source, 4, false));
+    CHECK(avx_load(cpu, insn, &source, 4, false));
     value.d[control >> 4 & 3] = source.d[insn->memory ? 0 : control >> 6 & 3];
     for (unsigned i = 0; i < 4; i++)
         if (control >> i & 1)
             value.d[i] = 0;
     avx_write(cpu, insn->reg, &value, 16);
-    return NEXT(insn);
+    return false;
 }
 
 /* --- sign masks */
@@ -214,14 +215,14 @@ SIGN_MASK(VPMOVMSKB_GdU, int8_t, sb)
 
 /* --- broadcasts */
 #define BROADCAST(id, type, array)                                                                 \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector source, value;                                                                \
-        TRY(avx_load(cpu, insn, &source, sizeof(type), false));                                    \
+        CHECK(avx_load(cpu, insn, &source, sizeof(type), false));                                  \
         for (unsigned i = 0; i < sizeof value / sizeof(type); i++)                                 \
             value.array[i] = source.array[0];                                                      \
         avx_write(cpu, insn->reg, &value, avx_bytes(insn));                                        \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 BROADCAST(VBROADCASTSS_VM, uint32_t, d)
 BROADCAST(VBROADCASTSS_VU, uint32_t, d)
@@ -232,37 +233,37 @@ BROADCAST(VPBROADCASTW_VW, uint16_t, w)
 BROADCAST(VPBROADCASTD_VW, uint32_t, d)
 BROADCAST(VPBROADCASTQ_VW, uint64_t, q)
 #define BROADCAST_128(id)                                                                          \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value;                                                                        \
-        TRY(avx_load(cpu, insn, &value, 16, false));                                               \
+        CHECK(avx_load(cpu, insn, &value, 16, false));                                             \
         avx_set_lane(&value, 1, avx_lane(&value, 0));                                              \
         avx_write(cpu, insn->reg, &value, 32);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 BROADCAST_128(VBROADCASTF128_VM)
 BROADCAST_128(VBROADCASTI128_VM)
 
 /* --- halves of 128 bits */
 #define INSERT_128(id)                                                                             \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector source, value = cpu->xmm[insn->vex.vvvv];                                     \
-        TRY(avx_load(cpu, insn, &source, 16, false));                                              \
+        CHECK(avx_load(cpu, insn, &source, 16, false));                                            \
         avx_set_lane(&value, insn->vex.imm & 1, avx_lane(&source, 0));                             \
         avx_write(cpu, insn->reg, &value, 32);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 #define EXTRACT_128(id)                                                                            \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector value;                                                                        \
         avx_set_lane(&value, 0, avx_lane(&cpu->xmm[insn->reg], insn->vex.imm & 1));                \
         if (insn->memory)                                                                          \
-            TRY(avx_store(cpu, insn, &value, 16, false));                                          \
+            CHECK(avx_store(cpu, insn, &value, 16, false));                                        \
         else                                                                                       \
             avx_write(cpu, insn->rm, &value, 16);                                                  \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 INSERT_128(VINSERTF128_VHWIb)
 INSERT_128(VINSERTI128_VHWIb)
@@ -271,10 +272,10 @@ EXTRACT_128(VEXTRACTI128_WVIb)
 
 /* four bits for each half: which of the four of H and W, bit 3: zero */
 #define PERMUTE_128(id)                                                                            \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector both[2] = {cpu->xmm[insn->vex.vvvv]}, value;                                  \
-        TRY(avx_load(cpu, insn, &both[1], 32, false));                                             \
+        CHECK(avx_load(cpu, insn, &both[1], 32, false));                                           \
         for (unsigned i = 0; i < 2; i++) {                                                         \
             const unsigned control = insn->vex.imm >> 4 * i;                                       \
             avx_set_lane(&value, i,                                                                \
@@ -282,34 +283,34 @@ EXTRACT_128(VEXTRACTI128_WVIb)
                                      : avx_lane(&both[control >> 1 & 1], control & 1));            \
         }                                                                                          \
         avx_write(cpu, insn->reg, &value, 32);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 PERMUTE_128(VPERM2F128_VHWIb)
 PERMUTE_128(VPERM2I128_VHWIb)
 
 /* --- permutations of the whole */
 #define PERMUTE_QUADWORDS(id)                                                                      \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector source, value;                                                                \
-        TRY(avx_load(cpu, insn, &source, 32, false));                                              \
+        CHECK(avx_load(cpu, insn, &source, 32, false));                                            \
         for (unsigned i = 0; i < 4; i++)                                                           \
             value.q[i] = source.q[insn->vex.imm >> 2 * i & 3];                                     \
         avx_write(cpu, insn->reg, &value, 32);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 PERMUTE_QUADWORDS(VPERMQ_VWIb)
 PERMUTE_QUADWORDS(VPERMPD_VWIb)
 #define PERMUTE_DWORDS(id)                                                                         \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         const union vector *control = &cpu->xmm[insn->vex.vvvv];                                   \
         union vector source, value;                                                                \
-        TRY(avx_load(cpu, insn, &source, 32, false));                                              \
+        CHECK(avx_load(cpu, insn, &source, 32, false));                                            \
         for (unsigned i = 0; i < 8; i++)                                                           \
             value.d[i] = source.d[control->d[i] & 7];                                              \
         avx_write(cpu, insn->reg, &value, 32);                                                     \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 PERMUTE_DWORDS(VPERMD_VHW)
 PERMUTE_DWORDS(VPERMPS_VHW)

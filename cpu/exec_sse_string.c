@@ -123,13 +123,13 @@ EXPLICIT(PCMPESTRM_VxWxIb, compare_estrm, find_mask, 64)
 
 /* --- behind a VEX prefix: a mask clears the rest of its register */
 #define AVX_STRING(id, name, finish, length)                                                       \
-    EXEC(id)                                                                                       \
+    EXEC_AVX(id)                                                                                   \
     {                                                                                              \
         union vector source;                                                                       \
-        TRY(avx_load(cpu, insn, &source, 16, false));                                              \
+        CHECK(avx_load(cpu, insn, &source, 16, false));                                            \
         finish(cpu, name(XMM(insn->reg), avx_lane(&source, 0), insn->vex.imm, length(RAX),         \
                          length(RDX)));                                                            \
-        return NEXT(insn);                                                                         \
+        return false;                                                                              \
     }
 static void find_whole_mask(struct cpu *cpu, const struct string_result result)
 {
