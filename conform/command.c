@@ -2,26 +2,32 @@
 #include "conform/conform.h"
 #include "conform/suite.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 
 static void print_help(FILE *out)
 {
-    fputs("ring3 conform [options] FILE...\n"
-          "Runs vectors captured from real processors (MOO or JSON, plain or gzipped).\n"
-          "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
-          "  --only PATTERN      only these opcodes: 'F6.*', '0F.A*'\n"
-          "  --strict            the named differences of old processors count as failures\n"
-          "  --fail-fast         stop at the first failure\n"
-          "  --shard I/N         run part I of N\n"
-          "  --merge             the files are the --json reports of all shards: add them up\n"
-          "  --engine interp|translate|both   the engines to test; interp unless given\n"
-          "  --tap, --json       this format on stdout instead of the table\n"
-          "  --junit FILE        write a JUnit report too\n"
-          "  --help              this list\n"
-          "The exit status is 0 only if every file was whole and every case passed.\n",
-          out);
+    fputs(
+        "ring3 conform [options] FILE...\n"
+        "Runs vectors captured from real processors (MOO or JSON, plain or gzipped).\n"
+        "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
+        "  --only PATTERN      only these opcodes: 'F6.*', '0F.A*'\n"
+        "  --strict            the named differences of old processors count as failures\n"
+        "  --fail-fast         stop at the first failure\n"
+        "  --shard I/N         run part I of N\n"
+        "  --merge             the files are the --json reports of all shards: add them up\n"
+        "  --engine interp|translate|both   the engines to test; interp unless given\n"
+        "  --case N            only the N-th case of each file\n"
+        "  -d in_asm,out_asm   log the cases' code and what it is translated to\n"
+        "  --coverage          list the rows of the opcode table with the cases that reached them\n"
+        "  --tap, --json       this format on stdout instead of the table\n"
+        "  --junit FILE        write a JUnit report too\n"
+        "  --help              this list\n"
+        "The exit status is 0 only if every file was whole and every case passed.\n",
+        out);
 }
 
 static int parse_shard(struct suite_options *options, const char *text, struct error *error)
@@ -51,6 +57,15 @@ static int parse_engine(struct suite_options *options, const char *text, struct 
     return 0;
 }
 
+static int parse_case(struct suite_options *options, const char *text, struct error *error)
+{
+    int end = 0;
+
+    if (sscanf(text, "%u%n", &options->number, &end) != 1 || text[end] || !options->number)
+        return error_set(error, EINVAL, "--case %s: write a number from 1 on", text);
+    return 0;
+}
+
 enum {
     OPTION_CPU = 256,
     OPTION_ONLY,
@@ -59,6 +74,8 @@ enum {
     OPTION_SHARD,
     OPTION_MERGE,
     OPTION_ENGINE,
+    OPTION_CASE,
+    OPTION_COVERAGE,
     OPTION_TAP,
     OPTION_JSON,
     OPTION_JUNIT,
@@ -73,6 +90,8 @@ static const struct option option_table[] = {
     {"shard", required_argument, NULL, OPTION_SHARD},
     {"merge", no_argument, NULL, OPTION_MERGE},
     {"engine", required_argument, NULL, OPTION_ENGINE},
+    {"case", required_argument, NULL, OPTION_CASE},
+    {"coverage", no_argument, NULL, OPTION_COVERAGE},
     {"tap", no_argument, NULL, OPTION_TAP},
     {"json", no_argument, NULL, OPTION_JSON},
     {"junit", required_argument, NULL, OPTION_JUNIT},
@@ -102,6 +121,13 @@ static int parse_option(struct suite_options *options, int option, char *const a
         return 0;
     case OPTION_ENGINE:
         return parse_engine(options, optarg, error);
+    case OPTION_CASE:
+        return parse_case(options, optarg, error);
+    case OPTION_COVERAGE:
+        options->coverage = true;
+        return 0;
+    case 'd':
+        return log_select(optarg, error);
     case OPTION_TAP:
         options->tap = true;
         return 0;
@@ -128,7 +154,7 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
 
     *options = (struct suite_options){.engines = 1u << ENGINE_INTERP, .shard = 1, .shards = 1};
     optind = 0; /* WHY: starts getopt afresh, for a second call in one process */
-    while (!result && (option = getopt_long(argc, argv, ":", option_table, NULL)) >= 0) {
+    while (!result && (option = getopt_long(argc, argv, ":d:", option_table, NULL)) >= 0) {
         if (option == OPTION_HELP) {
             print_help(suite->out);
             return 1;
@@ -137,6 +163,8 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
     }
     if (!result && options->tap && options->json)
         result = error_set(error, EINVAL, "--tap and --json both write to stdout; choose one");
+    if (!result && options->coverage && (options->tap || options->json || options->merge))
+        result = error_set(error, EINVAL, "--coverage goes with neither --tap, --json nor --merge");
     if (!result && optind == argc)
         result = error_set(error, EINVAL, "conform: no files; see ring3 conform --help");
     return result;
@@ -150,6 +178,8 @@ static void report(const struct suite *suite)
         report_json(suite);
     else
         report_table(suite);
+    if (suite->options.coverage)
+        report_coverage(suite);
 }
 
 static int run_files(struct suite *suite, char *const paths[], unsigned count, struct error *error)
@@ -157,6 +187,9 @@ static int run_files(struct suite *suite, char *const paths[], unsigned count, s
     for (unsigned i = 0; i < count && !suite->stop; i++)
         suite_file(suite, paths[i], i + 1, count);
     report_progress_end(suite);
+    if (suite->options.number && !suite->seen && !suite->files_damaged)
+        return error_set(error, EINVAL, "--case %u: no file has so many that are asked for",
+                         suite->options.number);
     if (suite->options.only && !suite->seen && !suite->files_damaged)
         return error_set(error, EINVAL,
                          "--only %s: no case has such an opcode; write it as in F6.3 or 0F.A*",
@@ -186,5 +219,6 @@ int conform_main(int argc, char *const argv[], FILE *out, FILE *err)
     if (result)
         fprintf(err, "ring3: %s\n", error.text);
     suite_free(&suite);
+    log_select_none();
     return result || suite.files_damaged || suite.total.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

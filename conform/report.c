@@ -108,6 +108,36 @@ void report_case(FILE *to, const char *path, enum engine engine,
     fputs(outcome->never_ended ? " and it does not end\n" : "\n", to);
 }
 
+/* For a shell. */
+static void print_word(FILE *to, const char *word)
+{
+    bool plain = *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                             "0123456789/._-+,:@")];
+
+    fputs(plain ? " " : " '", to);
+    for (; *word; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){*word, 0}, to);
+    fputs(plain ? "" : "'", to);
+}
+
+/* The code is listed as it is translated: so it is, whichever engine failed. */
+void report_command(FILE *to, const struct suite *suite, const char *path, enum engine engine)
+{
+    const struct suite_options *options = &suite->options;
+
+    fputs("  alone:  ", to);
+    print_word(to, program_invocation_name);
+    fprintf(to, " conform --engine %s --case %u", engine == ENGINE_TRANSLATE ? "translate" : "both",
+            suite->number);
+    if (options->strict)
+        fputs(" --strict", to);
+    if (options->processor)
+        fprintf(to, " --cpu %s", options->processor->name);
+    fputs(" -d in_asm,out_asm", to);
+    print_word(to, path);
+    fputc('\n', to);
+}
+
 /* --- one case of ring3's own format */
 
 static void print_value(FILE *to, const union state_value *value)
@@ -253,6 +283,29 @@ void report_table(const struct suite *suite)
         fprintf(suite->out, "; %u files damaged or unreadable", suite->files_damaged);
     fputc('\n', suite->out);
     print_engines(suite);
+}
+
+void report_coverage(const struct suite *suite)
+{
+    uint64_t reached[ENGINES] = {0};
+
+    fputs("\n  interp translate  row\n", suite->out);
+    for (unsigned row = 0; row < OPCODE_COUNT; row++) {
+        for (enum engine engine = 0; engine < ENGINES; engine++)
+            reached[engine] += suite->reached[engine][row] != 0;
+        fprintf(suite->out, "%8llu  %8llu  %s\n", number(suite->reached[ENGINE_INTERP][row]),
+                number(suite->reached[ENGINE_TRANSLATE][row]), opcode_rows[row].id);
+    }
+    for (enum engine engine = 0; engine < ENGINES; engine++) {
+        if (!(suite->options.engines >> engine & 1))
+            continue;
+        fprintf(suite->out, "%s: %llu of %u rows reached; not:", engine_name(engine),
+                number(reached[engine]), (unsigned)OPCODE_COUNT);
+        for (unsigned row = 0; row < OPCODE_COUNT; row++)
+            if (!suite->reached[engine][row])
+                fprintf(suite->out, " %s", opcode_rows[row].id);
+        fputc('\n', suite->out);
+    }
 }
 
 void report_tap(const struct suite *suite)

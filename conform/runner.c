@@ -326,7 +326,9 @@ int runner_run(struct runner *runner, const struct test_case *test, struct outco
     runner->flushes = cpu->mmu.count.flushes;
     bare_forget_exceptions(&runner->bare);
     outcome->wrong_registers = outcome->wrong_flags = outcome->wrong_bytes = 0;
+    uint64_t entered = cpu->native.entered;
     outcome->never_ended = !run(runner, test);
+    outcome->translated = cpu->native.entered != entered;
     outcome->exception = bare_exception(&runner->bare);
     registers_compare(runner, test, outcome);
     named_memory_compare(runner, test, outcome);

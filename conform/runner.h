@@ -26,6 +26,7 @@ struct outcome {
     uint32_t wrong_flags;
     int exception; /* the first that ring3 raised, or -1 */
     bool never_ended;
+    bool translated;      /* some of it ran as translated code */
     uint32_t wrong_bytes; /* of memory: how many; the first of them: */
     struct outcome_byte bytes[OUTCOME_BYTES_MAX];
 };

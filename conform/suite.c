@@ -2,6 +2,8 @@
 #include "conform/suite.h"
 
 #include "conform/source.h"
+#include "cpu/decode.h"
+#include "cpu/exec.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -116,9 +118,11 @@ static void report_failure(struct suite *suite, struct section *section, const c
 {
     if (suite->total.failed)
         return;
+    FILE *to = report_stream(suite);
     report_case(
-        report_stream(suite), path, engine, occurrence,
+        to, path, engine, occurrence,
         instruction_mnemonic(occurrence->instruction.key, CODE_16, &section->model.features));
+    report_command(to, suite, path, engine);
 }
 
 static void count(struct tally *tally, enum verdict verdict)
@@ -160,6 +164,26 @@ static int run_in_engine(struct suite *suite, struct section *section, enum engi
     return 0;
 }
 
+/* Notes that an engine has run the row. */
+static void reach(struct suite *suite, enum engine engine, unsigned row, bool translated)
+{
+    if (row < OPCODE_COUNT && (engine != ENGINE_TRANSLATE || translated))
+        suite->reached[engine][row]++;
+}
+
+/* The row of a captured case's instruction; OPCODE_COUNT: there is none. */
+static unsigned row_of(const struct section *section, const struct test_case *test)
+{
+    uint8_t bytes[INSN_LENGTH_MAX] = {0};
+    struct insn insn;
+
+    memcpy(bytes, test->bytes, test->byte_count < sizeof bytes ? test->byte_count : sizeof bytes);
+    return decode(bytes, sizeof bytes, CODE_16, &section->model.features, &insn) == DECODE_OK &&
+                   insn.exec != exec_undefined
+               ? insn.row
+               : OPCODE_COUNT;
+}
+
 /* What becomes of the case in all engines: the worst. */
 static int run_engines(struct suite *suite, struct section *section, const char *path,
                        struct occurrence *occurrence, enum verdict *worst, struct error *error)
@@ -182,6 +206,8 @@ static int run_engines(struct suite *suite, struct section *section, const char 
         if (strays)
             verdicts[engine] = VERDICT_FAILED;
         count(&suite->by_engine[engine], verdicts[engine]);
+        if (suite->options.coverage && verdicts[engine] != VERDICT_FAILED)
+            reach(suite, engine, row_of(section, occurrence->test), outcomes[engine].translated);
         if (verdicts[engine] == VERDICT_FAILED && *worst != VERDICT_FAILED)
             report_failure(suite, section, path, engine, occurrence);
         if (verdicts[engine] > *worst)
@@ -195,6 +221,8 @@ static int run_engines(struct suite *suite, struct section *section, const char 
 /* Does --only let it through, and is it this shard's? */
 static bool is_wanted(struct suite *suite, uint16_t key)
 {
+    if (suite->options.number && suite->number != suite->options.number)
+        return false;
     if (suite->options.only && !instruction_key_matches(key, suite->options.only))
         return false;
     return suite->seen++ % suite->options.shards == suite->options.shard - 1;
@@ -234,6 +262,15 @@ static void run_case(struct suite *suite, struct section *section, const char *p
 
 /* --- one case of ring3's own format */
 
+static void report_state_failure(struct suite *suite, const char *path, enum engine engine,
+                                 const struct state_case *c, const struct state_outcome *outcome)
+{
+    FILE *to = report_stream(suite);
+
+    report_state_case(to, path, engine, c, outcome);
+    report_command(to, suite, path, engine);
+}
+
 static int run_state_engines(struct suite *suite, struct section *section, const char *path,
                              const struct state_case *c, enum verdict *worst, struct error *error)
 {
@@ -248,8 +285,10 @@ static int run_state_engines(struct suite *suite, struct section *section, const
             return result;
         bool passed = state_outcome_passed(&outcome);
         count(&suite->by_engine[engine], passed ? VERDICT_PASSED : VERDICT_FAILED);
+        if (passed)
+            reach(suite, engine, outcome.row, outcome.translated);
         if (!passed && !suite->total.failed && *worst == VERDICT_PASSED)
-            report_state_case(report_stream(suite), path, engine, c, &outcome);
+            report_state_failure(suite, path, engine, c, &outcome);
         if (!passed)
             *worst = VERDICT_FAILED;
     }
@@ -306,6 +345,7 @@ static void run_cases(struct suite *suite, struct section *section, struct sourc
     enum read_result result;
 
     while (!suite->stop && (result = source_next(source, &test, &error)) != READ_END) {
+        suite->number = source->cases;
         if (result == READ_CASE) {
             if (source->kind == SOURCE_R3V)
                 run_state_case(suite, section, path, &source->r3v.present);

@@ -15,7 +15,8 @@ struct suite_options {
     const char *only;
     unsigned shard, shards; /* 1 of 1: all */
     bool strict, fail_fast;
-    bool tap, json, merge;
+    bool tap, json, merge, coverage;
+    unsigned number; /* --case: only this one of each file, from 1; 0: all */
     const char *junit;
 };
 
@@ -39,7 +40,10 @@ struct suite {
     struct suite_options options;
     FILE *out, *err;
     struct section sections[PROCESSORS];
-    uint64_t seen; /* cases that --only lets through: what shards are dealt from */
+    unsigned number; /* of the present case in its file, from 1 */
+    uint64_t reached[ENGINES]
+                    [OPCODE_COUNT]; /* cases whose first instruction is of the row, not failed */
+    uint64_t seen;                  /* cases that --only lets through: what shards are dealt from */
     uint64_t by_difference[DIFFERENCES_MAX];
     struct tally total;              /* a case counts once, as the worst of its engines */
     struct tally by_engine[ENGINES]; /* only the counts */
@@ -73,7 +77,11 @@ void report_state_case(FILE *to, const char *path, enum engine engine, const str
 /* Instruction, initial state, expected, got. */
 void report_case(FILE *to, const char *path, enum engine engine,
                  const struct occurrence *occurrence, const char *mnemonic);
+/* The command that runs the present case alone, with its code listed. */
+void report_command(FILE *to, const struct suite *suite, const char *path, enum engine engine);
 void report_table(const struct suite *suite);
+/* Every row of the opcode table with the cases that reached it, and those that none did. */
+void report_coverage(const struct suite *suite);
 void report_tap(const struct suite *suite);
 void report_json(const struct suite *suite);
 int report_junit(const struct suite *suite, struct error *error);

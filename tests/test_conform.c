@@ -321,7 +321,39 @@ Test(conform, engines)
                  0);
     expect_craft(&craft, "--engine interp", 1, "interp: 1 passed, 1 excused, 1 failed\n", 0);
     expect_craft(&craft, "--engine interp --engine both --only 04 --json", 1,
-                 "{\"engine\": \"translate\", \"cases\": 2, \"passed\": 1", 5);
+                 "{\"engine\": \"translate\", \"cases\": 2, \"passed\": 1", 6);
+}
+
+/* What is printed for the first failure runs that case alone. */
+Test(conform, command_for_one_case)
+{
+    struct craft craft;
+    put_head(&craft, "C286", 3);
+    put_add(&craft, AX + 1);
+    put_add(&craft, AX + 2);
+    put_add(&craft, AX + 3);
+    expect_craft(&craft, "--strict --cpu 286", 1,
+                 " conform --engine both --case 2 --strict --cpu 286 -d in_asm,out_asm /tmp/", 0);
+    expect_craft(&craft, "--engine translate", 1, "--engine translate --case 2 -d in_asm", 0);
+    expect_craft(&craft, "--case 1", 0, "1 cases in 1 files: 1 passed", 0);
+    expect_craft(&craft, "--case 2", 1, "got      eax=1235\n", 0);
+    expect_craft(&craft, "--case 3", 1, "expected eax=1237\n", 0);
+    expect_craft(&craft, "--case 4", 1, "0 cases", 1);
+}
+
+Test(conform, coverage)
+{
+    struct craft craft;
+    put_head(&craft, "C286", 2);
+    put_add(&craft, AX + 1);
+    put_divide(&craft, 2, CODE & 0xff);
+    expect_craft(&craft, "--coverage --engine both", 0, "       1         1  ADD_ALIb\n", 0);
+    expect_craft(&craft, "--coverage", 0, "       1         0  ADD_ALIb\n", 0);
+    expect_craft(&craft, "--coverage", 0, "interp: 2 of ", 0);
+    expect_craft(&craft, "--coverage --engine translate", 0, "       0         1  DIV_Eb\n", 0);
+    put_head(&craft, "C286", 1);
+    put_add(&craft, AX + 2); /* a case that fails reaches nothing */
+    expect_craft(&craft, "--coverage", 1, "interp: 0 of ", 0);
 }
 
 /* The 8086's cases end after their instruction, repeated or not. */
@@ -707,6 +739,12 @@ Test(conform, complaints)
         "--cpu",
         "--engine native @/a.MOO",
         "--what @/a.MOO",
+        "--case 0 @/a.MOO",
+        "--case x @/a.MOO",
+        "-d nothing @/a.MOO",
+        "-d",
+        "--coverage --json @/a.MOO",
+        "--coverage --merge @/a.MOO",
         "--tap --json @/a.MOO",
         "--junit @/none/x.xml @/a.MOO",
         "@/none.MOO",
