@@ -418,7 +418,8 @@ static bool translate_lea(struct translating *t)
         translate_written(t, insn->reg, to);
     else if (to != home)
         emit_mov(&t->e, SIZE_64, home, to);
-    const bool moves = insn->base == insn->reg && insn->index == REG_ZERO && insn->size == insn->address;
+    const bool moves = insn->base == insn->reg && insn->index == REG_ZERO && insn->size == SIZE_64 &&
+                       insn->address == SIZE_64;
     memory_keep_delta(t, home, moves ? insn->disp : CHANGE_ANY);
     return true;
 }

@@ -21,6 +21,8 @@
  * INV-1: between the place where an access may fault and the access itself nothing of the guest's state
  *        changes, EFLAGS among it unless the flags are noted.
  * INV-2: base + disp is less than half a window's guard away from the address that the delta is of.
+ * INV-3: a delta is used again only as an instruction's first act, so that nothing of the same one's code
+ *        can have destroyed it.
  */
 #include "translate/translating.h"
 
@@ -129,11 +131,17 @@ static void emit_delta(struct translating *t, unsigned reg)
              (struct host_memory){HOST_CPU, HOST_T1, 3, CPU_AT(window_deltas)});
 }
 
+/* Is T1 as the instruction before left it?  For certain while this one has no code yet. */
+static bool is_untouched(const struct translating *t)
+{
+    return t->e.at == t->e.start + t->host_offset[t->index];
+}
+
 /* T1 = the delta of the window that host register `reg` points into. */
 static void load_delta(struct translating *t, unsigned reg)
 {
     const unsigned key = t->code_64 ? reg : DELTA_ANY;
-    if (t->delta != key || (t->code_64 && reg == HOST_T0))
+    if (t->delta != key || !is_untouched(t))
         emit_delta(t, reg);
     t->delta = t->code_64 && reg == HOST_T0 ? HOST_NONE : key;
 }
