@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 
-enum value_kind { VALUE_NUMBER, VALUE_BYTES, VALUE_SEGMENT };
+enum value_kind { VALUE_NUMBER, VALUE_BYTES, VALUE_SEGMENT, VALUE_MODE };
 
 struct register_row {
     const char *name;
@@ -40,7 +40,7 @@ static const struct register_row register_rows[] = {
     ARRAY("general register", regs, 16, 8, VALUE_NUMBER, general_names),
     ARRAY("segment", segs, 6, sizeof(struct segment), VALUE_SEGMENT, segment_names),
     ONE("CPL", cpl),
-    ONE("mode", mode),
+    {"mode", offsetof(struct cpu, mode), 0, 1, MEMBER(cpu, mode), VALUE_MODE},
     ONE("halted", halted),
     ONE("interrupts held off", inhibit),
     ONE("debug traps held off", inhibit_debug),
@@ -156,6 +156,17 @@ static bool flags_agree(struct lockstep *lockstep, bool note)
 
 /* --- comparison */
 
+/* How an engine reaches memory is its own affair. */
+static bool same_mode(uint32_t a, uint32_t b)
+{
+    return !((a ^ b) & ~(uint32_t)MODE_WINDOW);
+}
+
+static bool same_item(const struct register_row *row, const uint8_t *a, const uint8_t *b)
+{
+    return row->kind == VALUE_MODE ? same_mode(load_le32(a), load_le32(b)) : !memcmp(a, b, row->size);
+}
+
 static bool same(const struct lockstep *lockstep, size_t from, size_t to)
 {
     return !memcmp((const uint8_t *)lockstep->leader + from, (const uint8_t *)lockstep->twin + from,
@@ -169,7 +180,7 @@ static bool all_the_same(const struct lockstep *lockstep)
 #define SAME(first, last)                                                                          \
     same(lockstep, offsetof(struct cpu, first), offsetof(struct cpu, last) + MEMBER(cpu, last))
     return SAME(regs, regs) && leader->rip == twin->rip && SAME(segs, segs) &&
-           leader->mode == twin->mode && leader->cpl == twin->cpl &&
+           same_mode(leader->mode, twin->mode) && leader->cpl == twin->cpl &&
            leader->inhibit == twin->inhibit && leader->inhibit_debug == twin->inhibit_debug &&
            leader->halted == twin->halted && leader->nmi_blocked == twin->nmi_blocked &&
            leader->wait_for_sipi == twin->wait_for_sipi && SAME(xmm, mxcsr) &&
@@ -184,7 +195,7 @@ static bool all_the_same(const struct lockstep *lockstep)
 static bool row_agrees(struct lockstep *lockstep, const struct register_row *row, bool note)
 {
     for (unsigned n = 0; n < row->count; n++) {
-        if (!memcmp(item_of(lockstep->leader, row, n), item_of(lockstep->twin, row, n), row->size))
+        if (same_item(row, item_of(lockstep->leader, row, n), item_of(lockstep->twin, row, n)))
             continue;
         if (note && row->offset == offsetof(struct cpu, count.exceptions))
             note_exceptions(lockstep);

@@ -70,8 +70,10 @@ static void report_code(const struct lockstep *lockstep)
     for (size_t i = 0; i < lockstep->ran.count; i++)
         report_ran(lockstep, &lockstep->ran.items[i], disassembler);
     const struct block *first = lockstep->ran.items[0].block;
-    const struct block *his =
-        block_at(lockstep->leader, first->gpa, first->mode & ~(uint32_t)MODE_SINGLE);
+    const uint32_t mode = first->mode & ~(uint32_t)MODE_SINGLE;
+    const struct block *his = block_at(lockstep->leader, first->gpa, mode | MODE_WINDOW);
+    if (!his)
+        his = block_at(lockstep->leader, first->gpa, mode);
     if (his)
         report_translation(lockstep, his, disassembler);
     disassembler_free(disassembler);

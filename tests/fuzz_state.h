@@ -79,15 +79,37 @@ static void wipe(struct rig *rig)
             physmem_write(&rig->physmem, GPA(page), zeros, sizeof zeros);
 }
 
+/* May its data be reached through windows?  Then most of it is to be there. */
+static bool runs_on_user_data(const struct cpu *cpu, enum fuzz_mode mode)
+{
+    return cpu->cpl == 3 && mode > PROTECTED_16 && mode != V86;
+}
+
+/* Leaves the error code, if there is one, and `bytes` of the program behind. */
+static void put_skipping(uint8_t handler[16], unsigned vector, enum fuzz_mode mode, uint8_t bytes)
+{
+    static const uint8_t wide[] = {0x48, 0x83, 0xc4, 8, 0x48, 0x83, 0x04, 0x24, 0, 0x48, 0xcf};
+    static const uint8_t narrow[] = {0x83, 0xc4, 4, 0x83, 0x04, 0x24, 0, 0xcf};
+    const bool has_error = BIT(vector) & (BIT(8) | BIT(17) | 0x1f << 10);
+    const bool is_wide = mode >= COMPATIBLE;
+    const unsigned pop = has_error ? 0 : is_wide ? 4 : 3;
+    const unsigned length = is_wide ? sizeof wide : sizeof narrow;
+    memcpy(handler, (is_wide ? wide : narrow) + pop, length - pop);
+    handler[(is_wide ? 8 : 6) - pop] = bytes;
+}
+
 /* Handlers of 16 bytes each: halt, return, or go on after an instruction's worth of bytes. */
 static void make_handlers(struct rig *rig, struct random *dice, enum fuzz_mode mode)
 {
+    const bool skips = runs_on_user_data(rig->cpu, mode) && fuzz_chance(dice, 70);
     for (unsigned vector = 0; vector < 256; vector++) {
         uint8_t handler[16] = {0xf4, 0xf4, 0xf4};
         unsigned kind = fuzz_pick(dice, 100);
         if (kind < 20 || (vector == VECTOR_DB && kind < 70)) {
             handler[0] = mode >= COMPATIBLE ? 0x48 : 0xcf;
             handler[1] = 0xcf;
+        } else if (skips && vector < 32 && vector != VECTOR_DF) {
+            put_skipping(handler, vector, mode, (uint8_t)(1 + fuzz_pick(dice, 6)));
         }
         uint64_t at = HANDLERS + (vector & 31) * 16;
         if (vector < 32)
@@ -110,26 +132,32 @@ static void make_handlers(struct rig *rig, struct random *dice, enum fuzz_mode m
 }
 
 /* A leaf entry: pages of code and of the tables stay usable, data gets any rights. */
-static uint64_t leaf_bits(struct random *dice, uint64_t page, bool wide)
+static uint64_t leaf_bits(struct random *dice, uint64_t page, bool wide, bool user_data)
 {
+    static const uint64_t user[] = {0x67, 0x67, 0x65, 0x27, 0x07, 0x25, 0x05, 0x167};
     if (page < DATA || page >= RIG_RAM_BYTES || fuzz_chance(dice, 60))
         return 0x67;
+    if (user_data && fuzz_chance(dice, 80))
+        return user[fuzz_pick(dice, ARRAY_LENGTH(user))];
     uint64_t bits = fuzz_pick(dice, 0x200) & 0x16f;
     bits |= fuzz_chance(dice, 90);
     return wide && fuzz_chance(dice, 20) ? bits | BIT(63) : bits;
 }
 
 /* 4-level tables at 10000h (rig_long), PAE's at 18000h, those of 32 bits at 1a000h. */
-static void make_tables(struct rig *rig, struct random *dice)
+static void make_tables(struct rig *rig, struct random *dice, enum fuzz_mode mode)
 {
     uint64_t bits[48];
+    const bool user_data = runs_on_user_data(rig->cpu, mode) && fuzz_chance(dice, 80);
     for (unsigned i = 0; i < ARRAY_LENGTH(bits); i++)
-        bits[i] = leaf_bits(dice, i * PAGE_BYTES, true);
+        bits[i] = leaf_bits(dice, i * PAGE_BYTES, true, user_data);
     for (unsigned i = 0; i < RIG_RAM_BYTES / PAGE_BYTES; i++) {
         uint64_t right = i < ARRAY_LENGTH(bits) ? bits[i] : bits[i % 16 + 32];
         poke(rig, rig_pte(i * PAGE_BYTES), i * PAGE_BYTES | right, 8);
         poke(rig, 0x1b000 + i * 4, i * PAGE_BYTES | (right & 0xfff), 4);
     }
+    poke(rig, 0x11020, 0x12007, 8); /* all of it again at 4 GiB, */
+    poke(rig, 0x107f8, 0x11007, 8); /* and in the last 512 GiB of the user's half */
     poke(rig, 0x18000, 0x19001, 8);
     poke(rig, 0x19000, 0x13067, 8);
     poke(rig, 0x19008, 0x14067, 8);
@@ -230,11 +258,15 @@ static void set_debug(struct cpu *cpu, struct random *dice)
 
 static void set_registers(struct cpu *cpu, struct random *dice, enum fuzz_mode mode)
 {
+    static const uint64_t again[] = {0, 0, UINT64_C(1) << 32, UINT64_C(0xff) << 39};
     bool flat = mode > PROTECTED_16 && mode != V86;
+    const unsigned pointers = runs_on_user_data(cpu, mode) && fuzz_chance(dice, 75) ? 92 : 60;
     for (unsigned reg = RAX; reg <= R15; reg++) {
         uint64_t near =
             fuzz_pick(dice, 0xf000) & (fuzz_chance(dice, 70) ? ~UINT64_C(7) : ~UINT64_C(0));
-        cpu->regs[reg] = fuzz_chance(dice, 60) ? near + (flat ? DATA : 0) : random_edge(dice);
+        if (mode == LONG)
+            near += again[fuzz_pick(dice, ARRAY_LENGTH(again))];
+        cpu->regs[reg] = fuzz_chance(dice, pointers) ? near + (flat ? DATA : 0) : random_edge(dice);
         if (mode < COMPATIBLE)
             cpu->regs[reg] = reg < R8 ? (uint32_t)cpu->regs[reg] : 0;
     }
@@ -277,7 +309,7 @@ static void prepare(struct rig *rig, uint64_t seed, struct fuzz_code *code)
     } else {
         cpl = 0;
     }
-    make_tables(rig, &dice);
+    make_tables(rig, &dice, mode);
     make_handlers(rig, &dice, mode);
     set_paging(cpu, &dice, mode);
     set_registers(cpu, &dice, mode);

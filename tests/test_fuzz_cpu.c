@@ -401,6 +401,7 @@ static void compare_blocks_with_steps(const struct translate_options *translate)
     cr_expect_eq(failures, 0);
     cr_expect_gt(ended, cases / 2, "most programs end: %llu of %llu did", (unsigned long long)ended,
                  (unsigned long long)cases);
+    translator_describe(blocks.cpu, stdout);
     translator_detach(blocks.cpu);
     rig_free(&blocks);
     rig_free(&steps);

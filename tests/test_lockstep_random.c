@@ -75,7 +75,7 @@ static bool start_again(struct cpu *cpu, const struct start *start, struct rando
         rig.interrupt_vector = 32 + (int)fuzz_pick(dice, 200);
         cpu_raise_line(cpu, LINE_INTR);
     }
-    return cpu->mode == start->mode;
+    return !((cpu->mode ^ start->mode) & ~(uint32_t)MODE_WINDOW);
 }
 
 /* False at a difference. */
@@ -108,9 +108,9 @@ static uint64_t environment_number(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void begin(void)
+static void begin(enum windows_use windows)
 {
-    static const struct translate_options options = {.threshold = 2, .count = true};
+    const struct translate_options options = {.threshold = 2, .count = true, .windows = windows};
     static const struct lockstep_probe probe = {.leader_ran = end_loops};
     struct error error;
     rig_init(&rig);
@@ -129,12 +129,12 @@ static void end(void)
     rig_free(&rig);
 }
 
-Test(lockstep_random, programs_in_all_modes_agree)
+static void run_programs(enum windows_use windows)
 {
     const uint64_t wanted = environment_number("RING3_INSTRUCTIONS", INSTRUCTIONS);
     uint64_t number = environment_number("RING3_FIRST", 0), compared = 0;
     unsigned differences = 0;
-    begin();
+    begin(windows);
     while (compared < wanted && differences < REPORT_MAX) {
         const uint64_t before = lockstep_counts(lockstep)->instructions;
         bool agrees = run_program(number++);
@@ -143,12 +143,23 @@ Test(lockstep_random, programs_in_all_modes_agree)
             continue;
         differences++;
         end();
-        begin();
+        begin(windows);
     }
     cr_expect_eq(differences, 0);
     cr_expect_not(lockstep_finish(lockstep), "%s", lockstep_difference(lockstep));
     printf("%llu programs, %llu instructions\n", (unsigned long long)number,
            (unsigned long long)compared);
     lockstep_summarise(lockstep);
+    translator_describe(rig.cpu, stdout);
     end();
+}
+
+Test(lockstep_random, programs_in_all_modes_agree)
+{
+    run_programs(WINDOWS_OFF);
+}
+
+Test(lockstep_random, programs_agree_with_windows)
+{
+    run_programs(WINDOWS_ALWAYS);
 }
