@@ -28,7 +28,8 @@ static never_inline bool load_masked(struct cpu *cpu, const struct insn *insn, u
     union vector value = {0};
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
-            mem_load_bytes(cpu, insn->seg, offset + i * bytes, value.b + i * bytes, bytes))
+            mem_load_bytes(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
+                           value.b + i * bytes, bytes))
             return true;
     avx_write(cpu, insn->reg, &value, avx_bytes(insn));
     return false;
@@ -40,11 +41,13 @@ static never_inline bool store_masked(struct cpu *cpu, const struct insn *insn, 
     const uint64_t offset = insn_address(cpu, insn);
     const union vector *mask = &cpu->xmm[insn->vex.vvvv], *value = &cpu->xmm[insn->reg];
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
-        if (is_chosen(mask, i, bytes) && mem_check_write(cpu, insn->seg, offset + i * bytes, bytes))
+        if (is_chosen(mask, i, bytes) &&
+            mem_check_write(cpu, insn->seg, (offset + i * bytes) & address_mask(insn), bytes))
             return true;
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
-            mem_store_bytes(cpu, insn->seg, offset + i * bytes, value->b + i * bytes, bytes))
+            mem_store_bytes(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
+                            value->b + i * bytes, bytes))
             return true;
     return false;
 }
