@@ -12,7 +12,8 @@ static void print_help(FILE *out)
 {
     fputs(
         "ring3 conform [options] FILE...\n"
-        "Runs vectors captured from real processors (MOO or JSON, plain or gzipped).\n"
+        "Runs vectors: captured from real processors (MOO, JSON), or in ring3's own format (.r3v), "
+        "plain or gzipped.\n"
         "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
         "  --only PATTERN      only these opcodes: 'F6.*', '0F.A*'\n"
         "  --strict            the named differences of old processors count as failures\n"

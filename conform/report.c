@@ -140,32 +140,6 @@ void report_command(FILE *to, const struct suite *suite, const char *path, enum 
 
 /* --- one case of ring3's own format */
 
-static void print_value(FILE *to, const union state_value *value)
-{
-    unsigned i = STATE_VALUE_BYTES - 1;
-
-    while (i && !value->bytes[i])
-        i--;
-    fprintf(to, "%x", value->bytes[i]);
-    while (i--)
-        fprintf(to, "%02x", value->bytes[i]);
-}
-
-static void print_state_exception(FILE *to, const struct case_exception *exception)
-{
-    if (!exception->expected) {
-        fputs(" no exception", to);
-        return;
-    }
-    fprintf(to, " exception %u", exception->vector);
-    if (exception->has_error)
-        fprintf(to, " error=%x", exception->error);
-    if (exception->has_address)
-        fprintf(to, " address=%llx", number(exception->address));
-    if (exception->has_dr6)
-        fprintf(to, " dr6=%llx", number(exception->dr6));
-}
-
 static void print_state_side(FILE *to, const struct state_case *c,
                              const struct state_outcome *outcome, bool expected)
 {
@@ -175,15 +149,18 @@ static void print_state_side(FILE *to, const struct state_case *c,
     for (unsigned field = 0; field < STATE_FIELDS; field++)
         if (state_fields_has(&outcome->wrong, field)) {
             fprintf(to, " %s=", state_field_name(field));
-            print_value(to, &state->value[field]);
+            state_value_write(to, &state->value[field]);
         }
     for (uint32_t i = 0; i < outcome->wrong_bytes && i < STATE_OUTCOME_BYTES_MAX; i++)
         fprintf(to, " %x:%02x", outcome->bytes[i].address,
                 expected ? outcome->bytes[i].expected : outcome->bytes[i].got);
     if (outcome->wrong_bytes > STATE_OUTCOME_BYTES_MAX)
         fprintf(to, " and %u more bytes", outcome->wrong_bytes - STATE_OUTCOME_BYTES_MAX);
-    if (outcome->wrong_exception)
-        print_state_exception(to, expected ? &c->exception : &outcome->exception);
+    if (outcome->wrong_exception) {
+        const struct case_exception *exception = expected ? &c->exception : &outcome->exception;
+        fputs(exception->expected ? " " : " no exception", to);
+        case_exception_write(to, exception);
+    }
     fputs(!expected && outcome->never_ended ? " and it does not end\n" : "\n", to);
 }
 

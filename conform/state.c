@@ -37,6 +37,17 @@ unsigned state_field_by_name(const char *name)
     return field;
 }
 
+void state_value_write(FILE *to, const union state_value *value)
+{
+    unsigned i = STATE_VALUE_BYTES - 1;
+
+    while (i && !value->bytes[i])
+        i--;
+    fprintf(to, "%x", value->bytes[i]);
+    while (i--)
+        fprintf(to, "%02x", value->bytes[i]);
+}
+
 /* --- what no processor can be in, and the handlers rely on */
 
 static bool is_canonical(uint64_t address)

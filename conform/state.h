@@ -55,6 +55,9 @@ static inline void state_put(struct state *state, enum state_field field, uint64
     state->value[field] = (union state_value){.word = {value}};
 }
 
+/* In hexadecimal, without leading zeros. */
+void state_value_write(FILE *to, const union state_value *value);
+
 /* What in it no processor can be in, as "cpl: more than 3"; NULL: nothing. */
 const char *state_nonsense(const struct state *state, const struct cpu_model *model);
 /* Gives `cpu`, which is reset before, this state, which is no nonsense.  False: with PAE paging,

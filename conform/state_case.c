@@ -35,17 +35,6 @@ void state_case_free(struct state_case *c)
 
 /* --- writing */
 
-static void write_value(FILE *to, const union state_value *value)
-{
-    unsigned i = STATE_VALUE_BYTES - 1;
-
-    while (i && !value->bytes[i])
-        i--;
-    fprintf(to, "%x", value->bytes[i]);
-    while (i--)
-        fprintf(to, "%02x", value->bytes[i]);
-}
-
 static void write_fields(FILE *to, const char *keyword, const struct state *state,
                          const struct state_fields *set)
 {
@@ -56,7 +45,7 @@ static void write_fields(FILE *to, const char *keyword, const struct state *stat
         if (!state_fields_has(set, field))
             continue;
         fprintf(to, " %s=", state_field_name(field));
-        write_value(to, &state->value[field]);
+        state_value_write(to, &state->value[field]);
     }
     fputc('\n', to);
 }
@@ -91,7 +80,7 @@ static void write_memory(FILE *to, const char *keyword, const struct case_memory
         fputc('\n', to);
 }
 
-static void write_exception(FILE *to, const struct case_exception *exception)
+void case_exception_write(FILE *to, const struct case_exception *exception)
 {
     if (!exception->expected)
         return;
@@ -102,7 +91,6 @@ static void write_exception(FILE *to, const struct case_exception *exception)
         fprintf(to, " address=%llx", (unsigned long long)exception->address);
     if (exception->has_dr6)
         fprintf(to, " dr6=%llx", (unsigned long long)exception->dr6);
-    fputc('\n', to);
 }
 
 void state_case_write(FILE *to, const struct state_case *c)
@@ -122,7 +110,10 @@ void state_case_write(FILE *to, const struct state_case *c)
         fprintf(to, "steps %u\n", c->steps);
     if (c->delivers)
         fputs("deliver\n", to);
-    write_exception(to, &c->exception);
+    if (c->exception.expected) {
+        case_exception_write(to, &c->exception);
+        fputc('\n', to);
+    }
     write_fields(to, "expect", &c->final, &c->expected);
     write_memory(to, "expect-memory", &c->final_memory);
     write_ignored(to, &c->ignored);

@@ -48,7 +48,9 @@ uint64_t state_case_code_at(const struct state_case *c);
 /* The code's mode: CODE_16, CODE_32, CODE_64. */
 unsigned state_case_code_size(const struct state_case *c);
 void state_case_free(struct state_case *c);
-/* Writes it as state_case_read() reads it. */
+/* "exception 13 error=0"; nothing when none is expected. */
+void case_exception_write(FILE *to, const struct case_exception *exception);
+/* Writes it as r3v_next() reads it. */
 void state_case_write(FILE *to, const struct state_case *c);
 
 #endif
