@@ -280,6 +280,7 @@ struct program {
     bool code_64;
     bool stays;   /* nothing in it is left to the interpreter */
     bool wanders; /* with addresses that are random */
+    bool one_window; /* its operands' addresses hang together */
     uint32_t undefined;
 };
 
@@ -427,24 +428,48 @@ static struct start plain_start(bool code_64)
 
 enum { RUNS = 120, RUNS_PER_LOAD = 12 };
 
-/* The fast path is one: in pages that are there, nothing faults and nothing is interpreted. */
-static bool check_stays(struct pair *pair)
+/* The same with every register's operand in another window. */
+static struct start spread_start(void)
 {
-    struct start start = plain_start(pair->program->code_64);
+    struct start start = plain_start(true);
+    for (unsigned i = 0; i < 16; i++)
+        if (i != R8 && (i == RBX || i >= RSP))
+            start.regs[i] = places[i % PLACES] + PAGE_BYTES + 0x200 + 0x20 * i;
+    return start;
+}
+
+/* The fast path is one: in pages that are there, nothing faults and nothing is interpreted. */
+static bool check_quiet(struct pair *pair, struct start start)
+{
+    const struct program *program = pair->program;
     const struct translator *translator = translator_of(pair->translated.rig.cpu);
-    for (unsigned i = 0; i < 4; i++, start.keeps_pages = true)
+    start.keeps_pages = true;
+    for (unsigned i = 0; i < 4; i++)
         if (!run(pair, &start, false))
             return false;
     const uint64_t interp = translator->count.interp, faults = translator->count.window_faults;
     for (unsigned i = 0; i < 10; i++)
         if (!run(pair, &start, false))
             return false;
-    if (pair->program->stays && translator->count.interp != interp)
-        cr_expect_fail("%s: interpreted", pair->program->name);
-    if (!pair->program->wanders && translator->count.window_faults != faults)
-        cr_expect_fail("%s: %llu faults where there should be none", pair->program->name,
+    if (program->stays && translator->count.interp != interp)
+        cr_expect_fail("%s: interpreted", program->name);
+    if (!program->wanders && translator->count.window_faults != faults)
+        cr_expect_fail("%s: %llu faults where there should be none", program->name,
                        (unsigned long long)(translator->count.window_faults - faults));
     return true;
+}
+
+static bool check_stays(struct pair *pair)
+{
+    struct start start = plain_start(pair->program->code_64);
+    for (start.place = PLACES; start.place-- > 0;)
+        if (!run(pair, &start, false))
+            return false;
+    start.place = 0;
+    if (!check_quiet(pair, start))
+        return false;
+    return !pair->program->code_64 || pair->program->one_window ||
+           check_quiet(pair, spread_start());
 }
 
 static void run_programs(const struct program *programs, unsigned count, uint64_t seed)
@@ -478,7 +503,7 @@ static void run_programs(const struct program *programs, unsigned count, uint64_
 #define PROGRAM_32(name, text) GUEST_CODE(name, ".code32\n" text "\n int3\n")
 
 PROGRAM_64(loads_64, "mov rax, [rsi]\n mov ebx, [rsi + 4]\n movzx ecx, word ptr [rdi + 2]\n"
-                     "movsx rdx, byte ptr [rsi + 7]\n mov bp, [rdi - 1]\n movsxd r12, dword ptr [rbp]");
+                     "movsx rdx, byte ptr [rsi + 7]\n movsxd r12, dword ptr [rbp]\n mov bp, [rdi - 1]");
 PROGRAM_64(stores_64, "mov [rsi], rax\n mov [rsi + 4], ecx\n mov [rdi - 6], dx\n mov [rdi + 9], al\n"
                       "mov dword ptr [rsi + 12], -3\n mov byte ptr [rbx], 7\n mov word ptr [rbx + 1], 99\n"
                       "mov qword ptr [rbx + 8], -1");
@@ -562,8 +587,8 @@ static const struct program programs_64[] = {
     P64(words, .stays = true, .undefined = F_ARITH), P64(high, .stays = true),
     P64(memory_registers), P64(locked, .undefined = F_ARITH),
     P64(bits, .undefined = F_ARITH), P64(sse), P64(x87), P64(bmi, .undefined = F_AF | F_PF),
-    P64(moved_base), P64(truncated_base), P64(truncated_lea), P64(loaded_base, .wanders = true),
-    P64(implicit, .wanders = true, .undefined = F_ARITH), P64(runs), P64(flags, .undefined = F_AF), P64(address_32), P64(pushf), P64(x87_between),
+    P64(moved_base, .one_window = true), P64(truncated_base, .one_window = true), P64(truncated_lea, .one_window = true), P64(loaded_base, .wanders = true),
+    P64(implicit, .wanders = true, .undefined = F_ARITH), P64(runs), P64(flags, .undefined = F_AF), P64(address_32, .one_window = true), P64(pushf), P64(x87_between),
     P64(rbp),
 };
 
@@ -646,4 +671,320 @@ Test(translate_window, a_base_that_is_cut_has_another_window)
     cr_expect_eq(translator->count.window_faults, faults);
     cr_expect_eq(translator->count.adapted, 0);
     pair_free(&pair);
+}
+
+/* One fault in the middle of a run of accesses costs no more than itself: what the slow path destroys
+ * is there again. */
+Test(translate_window, a_run_of_accesses_goes_on_after_a_fault)
+{
+    static const struct program program = P64(runs, .stays = true);
+    struct pair pair;
+    pair_init(&pair);
+    load(&pair, &program);
+    const struct translator *translator = translator_of(pair.translated.rig.cpu);
+    struct start start = plain_start(true);
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert(run(&pair, &start, true));
+    for (unsigned absent = 1; absent < 3; absent++) {
+        start.pages[absent] = ABSENT;
+        const uint64_t faults = translator->count.window_faults;
+        cr_assert(run(&pair, &start, true));
+        start.pages[absent] = PLAIN;
+        /* each of three pages is put in, one of them after the guest's fault */
+        cr_expect_eq(translator->count.window_faults - faults, 4, "%llu",
+                     (unsigned long long)(translator->count.window_faults - faults));
+    }
+    pair_free(&pair);
+}
+
+/* --- flags that are only in EFLAGS when an access faults */
+
+struct flags_case {
+    struct program program;
+    uint32_t flags; /* in the frame of the first fault */
+};
+
+/* rsi: an absent page; rdi: one that is read-only */
+PROGRAM_64(cmp_load_64, "mov eax, 5\n cmp eax, 5\n mov rcx, [rsi]");
+PROGRAM_64(add_load_64, "mov eax, -1\n add eax, 1\n mov rcx, [rsi]\n adc ecx, ecx");
+PROGRAM_64(inc_store_64, "mov eax, 0x7fffffff\n stc\n inc eax\n mov [rdi], eax\n adc ecx, ecx");
+PROGRAM_64(shl_store_64, "mov eax, 0xc0000000\n shl eax, 1\n mov [rdi], eax\n adc ecx, ecx");
+PROGRAM_64(sub_push_64, "mov eax, 3\n sub eax, 5\n mov rsp, rsi\n push rax\n sbb ecx, ecx");
+PROGRAM_64(sub_pop_64, "mov eax, 3\n sub eax, 5\n mov rsp, rsi\n pop rax\n sbb ecx, ecx");
+PROGRAM_64(sub_call_64, "mov eax, 3\n sub eax, 5\n mov rsp, rdi\n call 1f\n1: sbb ecx, ecx");
+PROGRAM_64(sub_ret_64, "mov eax, 3\n sub eax, 5\n mov rsp, rsi\n ret");
+PROGRAM_64(adc_memory_64, "mov eax, 3\n sub eax, 5\n adc dword ptr [rdi], 1\n adc ecx, ecx");
+PROGRAM_64(sbb_memory_64, "mov eax, 1\n cmp eax, 1\n stc\n sbb [rdi], rax\n sbb ecx, ecx");
+PROGRAM_64(inc_memory_64, "mov eax, 3\n sub eax, 5\n inc dword ptr [rdi]\n adc ecx, ecx");
+PROGRAM_64(cmp_memory_64, "mov eax, 3\n sub eax, 5\n cmp [rsi], eax\n jz 1f\n nop\n1: sbb ecx, ecx");
+PROGRAM_64(add_memory_64, "mov eax, -1\n add eax, 1\n add [rdi], eax\n sete cl");
+PROGRAM_64(xchg_memory_64, "mov eax, 3\n sub eax, 5\n xchg [rdi], ecx\n sbb edx, edx");
+PROGRAM_64(cmov_memory_64, "mov eax, 3\n sub eax, 5\n cmovc ecx, [rsi]\n sbb edx, edx");
+PROGRAM_64(vector_load_64, "mov eax, 3\n sub eax, 5\n movups xmm0, [rsi]\n sbb edx, edx");
+PROGRAM_64(memory_flags_64, "mov eax, 3\n sub eax, 5\n mov r10, [rsi]\n sbb edx, edx");
+PROGRAM_64(bts_memory_64, "mov eax, 3\n sub eax, 5\n bts [rdi], ecx\n sbb edx, edx");
+PROGRAM_32(cmp_load_32, "mov eax, 5\n cmp eax, 5\n mov ecx, [esi]");
+PROGRAM_32(adc_memory_32, "mov eax, 3\n sub eax, 5\n adc dword ptr [edi], 1\n adc ecx, ecx");
+PROGRAM_32(sub_push_32, "mov eax, 3\n sub eax, 5\n mov esp, esi\n push eax\n sbb ecx, ecx");
+PROGRAM_32(segment_32, "mov eax, 3\n sub eax, 5\n mov gs:[0x10], ecx\n sbb edx, edx");
+
+enum { FLAGS_OF_3_SUB_5 = F_CF | F_AF | F_SF };
+static const struct flags_case flags_cases[] = {
+    {P64(cmp_load), F_ZF | F_PF},
+    {P64(add_load), F_ZF | F_PF | F_AF | F_CF},
+    {P64(inc_store), F_OF | F_SF | F_AF | F_PF | F_CF},
+    {P64(shl_store, .undefined = F_AF), F_CF | F_SF | F_PF},
+    {P64(sub_push), FLAGS_OF_3_SUB_5},
+    {P64(sub_pop), FLAGS_OF_3_SUB_5},
+    {P64(sub_call), FLAGS_OF_3_SUB_5},
+    {P64(sub_ret), FLAGS_OF_3_SUB_5},
+    {P64(adc_memory), FLAGS_OF_3_SUB_5},
+    {P64(sbb_memory), F_ZF | F_PF | F_CF},
+    {P64(inc_memory), FLAGS_OF_3_SUB_5},
+    {P64(cmp_memory), FLAGS_OF_3_SUB_5},
+    {P64(add_memory), F_ZF | F_PF | F_AF | F_CF},
+    {P64(xchg_memory), FLAGS_OF_3_SUB_5},
+    {P64(cmov_memory), FLAGS_OF_3_SUB_5},
+    {P64(vector_load), FLAGS_OF_3_SUB_5},
+    {P64(memory_flags), FLAGS_OF_3_SUB_5},
+    {P64(bts_memory, .undefined = F_OF | F_SF | F_AF | F_PF), FLAGS_OF_3_SUB_5},
+    {P32(cmp_load), F_ZF | F_PF},
+    {P32(adc_memory), FLAGS_OF_3_SUB_5},
+    {P32(sub_push), FLAGS_OF_3_SUB_5},
+    {P32(segment), FLAGS_OF_3_SUB_5},
+};
+
+Test(translate_window, a_fault_has_the_flags_that_are_only_in_the_processor)
+{
+    struct pair pair;
+    pair_init(&pair);
+    for (unsigned n = 0; n < ARRAY_LENGTH(flags_cases); n++) {
+        const struct flags_case *c = &flags_cases[n];
+        load(&pair, &c->program);
+        struct start start = plain_start(c->program.code_64);
+        start.regs[RSI] = places[0] + PAGE_BYTES + 0x100;
+        start.regs[RDI] = start.gs_base = places[0] + 2 * PAGE_BYTES + 0x100;
+        for (unsigned pages = 0; pages < 8; pages++) {
+            start.pages[1] = pages & 1 ? ABSENT : PLAIN;
+            start.pages[2] = pages & 2 ? READ_ONLY : PLAIN;
+            start.flags = pages & 4 ? F_ARITH : 0;
+            cr_assert(run(&pair, &start, false), "%s", c->program.name);
+            const struct frame frame = frame_of(&pair.translated);
+            if (frame.words[0] == VECTOR_PF)
+                cr_expect_eq((frame.words[4] ^ c->flags) & F_ARITH & ~c->program.undefined, 0,
+                             "%s: flags %llx", c->program.name, (unsigned long long)frame.words[4]);
+            else
+                cr_expect_neq(pages & 3, 3, "%s", c->program.name);
+            cr_assert(run(&pair, &start, true), "%s, and on", c->program.name);
+        }
+    }
+    pair_free(&pair);
+}
+
+/* --- what comes between */
+
+PROGRAM_64(changing_code_64, "mov ecx, 40\n"
+                             "1: mov dword ptr [rdi], 0xc3c0ff\n call rdi\n mov byte ptr [rdi + 1], 0xc8\n call rdi\n"
+                             "mov [rdi + 0x100], ecx\n add [rdi + 0x104], rax\n mov byte ptr [rdi + 1], 0xc0\n call rdi\n"
+                             "mov rdx, [rdi]\n dec ecx\n jnz 1b");
+PROGRAM_32(changing_code_32, "mov ecx, 40\n"
+                             "1: mov dword ptr [edi], 0xc3c0ff\n call edi\n mov byte ptr [edi + 1], 0xc8\n call edi\n"
+                             "mov [edi + 0x100], ecx\n mov edx, [edi]\n dec ecx\n jnz 1b");
+PROGRAM_64(device_64, "mov ecx, 40\n1: mov eax, [rdi]\n add rdx, [rdi + 8]\n mov [rdi + 4], ecx\n mov rbx, [rsi]\n"
+                      "dec ecx\n jnz 1b");
+
+/* Accesses that no page in a window can serve go another way after some faults. */
+Test(translate_window, code_that_is_written_and_devices_do_not_fault_for_ever)
+{
+    static const struct program programs[] = {
+        P64(changing_code), P32(changing_code), P64(device)};
+    struct pair pair;
+    pair_init(&pair);
+    const struct translator *translator = translator_of(pair.translated.rig.cpu);
+    for (unsigned n = 0; n < ARRAY_LENGTH(programs); n++) {
+        load(&pair, &programs[n]);
+        struct start start = plain_start(programs[n].code_64);
+        start.regs[RDI] = places[0] + 2 * PAGE_BYTES;
+        start.pages[2] = n == 2 ? DEVICE : PLAIN;
+        const uint64_t adapted = translator->count.adapted;
+        uint64_t faults = 0;
+        for (unsigned i = 0; i < 6; i++) {
+            faults = translator->count.window_faults;
+            cr_assert(run(&pair, &start, false), "%s", programs[n].name);
+            start.keeps_pages = true;
+        }
+        cr_expect_gt(translator->count.adapted, adapted, "%s", programs[n].name);
+        cr_expect_leq(translator->count.window_faults - faults, 2, "%s: %llu", programs[n].name,
+                      (unsigned long long)(translator->count.window_faults - faults));
+    }
+    pair_free(&pair);
+}
+
+PROGRAM_64(touches_64, "mov rax, [rsi]\n mov [rsi + 1], eax\n add [rdi + 3], rcx\n mov rbx, [rbp + 1]");
+
+/* A page that is in a window is there no more for who watches, or who wants alignment. */
+Test(translate_window, watched_and_unaligned_accesses_trap)
+{
+    static const struct program program = P64(touches);
+    struct pair pair;
+    pair_init(&pair);
+    load(&pair, &program);
+    struct start start = plain_start(true);
+    for (unsigned round = 0; round < 20; round++) {
+        start.watched = round % 3 == 1 ? start.regs[RSI] + 2 : 0;
+        start.alignment = round % 3 == 2;
+        start.flags = start.alignment ? F_AC : 0;
+        start.keeps_pages = round & 1;
+        cr_assert(run(&pair, &start, false));
+        const uint64_t vector = frame_of(&pair.translated).words[0];
+        cr_expect_eq(vector, start.watched ? VECTOR_DB : start.alignment ? VECTOR_AC : VECTOR_BP,
+                     "round %u: vector %llu", round, (unsigned long long)vector);
+    }
+    pair_free(&pair);
+}
+
+/* The host gives few mappings: windows are lost while code uses them. */
+Test(translate_window, windows_are_lost_and_come_back)
+{
+    struct pair pair;
+    pair_init(&pair);
+    struct windows *windows = pair.translated.rig.cpu->mmu.windows;
+    windows->options.max_areas = 6;
+    struct random dice = {1234567};
+    for (unsigned n = 0; n < ARRAY_LENGTH(programs_64); n++) {
+        load(&pair, &programs_64[n]);
+        for (unsigned i = 0; i < 40; i++) {
+            const struct start start = random_start(&dice, true);
+            cr_assert(run(&pair, &start, true), "%s", programs_64[n].name);
+            const struct start spread = spread_start();
+            cr_assert(run(&pair, &spread, false), "%s", programs_64[n].name);
+        }
+    }
+    cr_expect_gt(windows->count.fills, 1000);
+    cr_expect_leq(windows->count.areas, 6);
+    pair_free(&pair);
+}
+
+/* --- several machines */
+
+/* Each with data of its own, and a fault in each run. */
+static bool run_and_again(struct pair *pair, struct random *dice, unsigned runs)
+{
+    for (unsigned i = 0; i < runs; i++) {
+        struct start start = random_start(dice, true);
+        if (!run(pair, &start, true))
+            return false;
+    }
+    return true;
+}
+
+Test(translate_window, two_machines_in_one_thread)
+{
+    struct pair pairs[2];
+    struct random dice = {42};
+    for (unsigned i = 0; i < 2; i++) {
+        pair_init(&pairs[i]);
+        load(&pairs[i], &programs_64[i]);
+        fill_data(&pairs[i].interpreted, i + 7);
+        fill_data(&pairs[i].translated, i + 7);
+    }
+    for (unsigned i = 0; i < 300; i++)
+        cr_assert(run_and_again(&pairs[i & 1], &dice, 1));
+    for (unsigned i = 0; i < 2; i++) {
+        cr_expect_gt(translator_of(pairs[i].translated.rig.cpu)->count.window_faults, 100);
+        pair_free(&pairs[i]);
+    }
+}
+
+struct thread_run {
+    pthread_t thread;
+    struct pair pair;
+    struct random dice;
+    bool ok;
+};
+
+static void *thread_runs(void *opaque)
+{
+    struct thread_run *of = opaque;
+    of->ok = run_and_again(&of->pair, &of->dice, 1000);
+    return NULL;
+}
+
+Test(translate_window, two_machines_in_two_threads)
+{
+    static struct thread_run runs[2];
+    for (unsigned i = 0; i < 2; i++) {
+        pair_init(&runs[i].pair);
+        load(&runs[i].pair, &programs_64[2 + i]);
+        runs[i].dice = (struct random){i + 99};
+    }
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&runs[i].thread, NULL, thread_runs, &runs[i]), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        pthread_join(runs[i].thread, NULL);
+        cr_expect(runs[i].ok);
+        cr_expect_gt(translator_of(runs[i].pair.translated.rig.cpu)->count.window_faults, 100);
+        pair_free(&runs[i].pair);
+    }
+}
+
+/* --- faults that are no misses */
+
+/* How a child ends that does `act` after windows have been used. */
+static int status_after(struct pair *pair, void (*act)(void))
+{
+    const pid_t child = fork();
+    if (!child) {
+        const struct start start = plain_start(true);
+        if (!run(pair, &start, true))
+            _exit(99);
+        act();
+        _exit(98);
+    }
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void read_nothing(void)
+{
+    volatile char *volatile nothing = NULL;
+    (void)*nothing;
+}
+
+static void send_to_self(void)
+{
+    raise(SIGSEGV);
+}
+
+static void own_handler(int signal)
+{
+    _exit(42);
+}
+
+static void check_ends(bool by_handler)
+{
+    static const struct program program = P64(loads);
+    struct pair pair;
+    signal(SIGSEGV, by_handler ? own_handler : SIG_DFL); /* before windows are first used */
+    pair_init(&pair);
+    load(&pair, &program);
+    for (unsigned i = 0; i < 2; i++) {
+        const int status = status_after(&pair, i ? send_to_self : read_nothing);
+        if (by_handler)
+            cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 42, "%x", (unsigned)status);
+        else
+            cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%x", (unsigned)status);
+    }
+    pair_free(&pair);
+}
+
+Test(translate_window, a_fault_elsewhere_kills)
+{
+    check_ends(false);
+}
+
+Test(translate_window, a_fault_elsewhere_goes_to_who_was_there_before)
+{
+    check_ends(true);
 }

@@ -73,10 +73,13 @@ static uintptr_t fault_resume(const struct translator *translator, uintptr_t rip
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    const bool is_sent = info->si_code <= 0; /* by a process */
     const uintptr_t resume =
-        running ? fault_resume(running, (uintptr_t)registers[REG_RIP]) : 0;
-    if (unlikely(!resume)) {
-        sigaction(signal, &previous[signal == signals[1]], NULL); /* it faults again, and is not ours */
+        running && !is_sent ? fault_resume(running, (uintptr_t)registers[REG_RIP]) : 0;
+    if (unlikely(!resume)) { /* not ours: it comes again */
+        sigaction(signal, &previous[signal == signals[1]], NULL);
+        if (is_sent)
+            raise(signal);
         return;
     }
     struct cpu *cpu = (struct cpu *)(registers[REG_R15] - HOST_CPU_BIAS);
