@@ -135,6 +135,8 @@ static void make_handlers(struct rig *rig, struct random *dice, enum fuzz_mode m
 static uint64_t leaf_bits(struct random *dice, uint64_t page, bool wide, bool user_data)
 {
     static const uint64_t user[] = {0x67, 0x67, 0x65, 0x27, 0x07, 0x25, 0x05, 0x167};
+    if (user_data && page >= TABLES && page < TABLES_END)
+        return 0x63; /* what the tables had been would be anybody's guess */
     if (page < DATA || page >= RIG_RAM_BYTES || fuzz_chance(dice, 60))
         return 0x67;
     if (user_data && fuzz_chance(dice, 80))
@@ -148,7 +150,7 @@ static uint64_t leaf_bits(struct random *dice, uint64_t page, bool wide, bool us
 static void make_tables(struct rig *rig, struct random *dice, enum fuzz_mode mode)
 {
     uint64_t bits[48];
-    const bool user_data = runs_on_user_data(rig->cpu, mode) && fuzz_chance(dice, 80);
+    const bool user_data = runs_on_user_data(rig->cpu, mode);
     for (unsigned i = 0; i < ARRAY_LENGTH(bits); i++)
         bits[i] = leaf_bits(dice, i * PAGE_BYTES, true, user_data);
     for (unsigned i = 0; i < RIG_RAM_BYTES / PAGE_BYTES; i++) {

@@ -548,6 +548,8 @@ PROGRAM_64(sse_64, "movups xmm0, [rsi]\n movaps xmm1, [rdi]\n movdqu [rsi + 1], 
                    "movaps [rdi], xmm3\n movq rax, xmm0\n movd xmm2, [rsi]\n movsd [rsi], xmm1\n"
                    "pshufd xmm1, [rdi + 16], 0x1b\n addps xmm0, [rdi]\n movnti [rsi], eax\n ucomisd xmm1, [rsi]\n"
                    "pinsrw xmm1, [rsi + 2], 3\n cvttsd2si r9, [rsi]\n movhps [rsi + 8], xmm0");
+PROGRAM_64(sha_64, "sha256msg1 xmm0, [rsi]\n sha1msg2 xmm1, [rdi]\n sha256rnds2 xmm2, [rbx], xmm0\n sha1rnds4 xmm3, [rbp], 1\n"
+                   "aesenc xmm0, [rsi]\n cvtdq2pd xmm1, [rdi + 3]\n pcmpistri xmm2, [rsi + 1], 1");
 PROGRAM_64(x87_64, "fninit\n fld qword ptr [rsi]\n fild dword ptr [rsi + 4]\n fadd dword ptr [rdi]\n"
                    "fstp qword ptr [rdi]\n fist word ptr [rsi]\n fstp tbyte ptr [rsi + 2]\n fld1\n"
                    "fst dword ptr [rbx]\n fnstcw [rdi]\n fldcw [rdi]\n fstp qword ptr [r10]");
@@ -586,7 +588,7 @@ static const struct program programs_64[] = {
     P64(index), P64(rip, .stays = true), P64(moffs, .wanders = true), P64(fs_gs, .stays = true),
     P64(words, .stays = true, .undefined = F_ARITH), P64(high, .stays = true),
     P64(memory_registers), P64(locked, .undefined = F_ARITH),
-    P64(bits, .undefined = F_ARITH), P64(sse), P64(x87), P64(bmi, .undefined = F_AF | F_PF),
+    P64(bits, .undefined = F_ARITH), P64(sse), P64(sha, .undefined = F_AF | F_PF), P64(x87), P64(bmi, .undefined = F_AF | F_PF),
     P64(moved_base, .one_window = true), P64(truncated_base, .one_window = true), P64(truncated_lea, .one_window = true), P64(loaded_base, .wanders = true),
     P64(implicit, .wanders = true, .undefined = F_ARITH), P64(runs), P64(flags, .undefined = F_AF), P64(address_32, .one_window = true), P64(pushf), P64(x87_between),
     P64(rbp),
@@ -610,7 +612,9 @@ PROGRAM_32(stack_32, "push eax\n push 5\n pop ecx\n push esp\n pop edx\n push [e
 PROGRAM_32(calls_32, "call 1f\n mov edx, 5\n jmp 4f\n"
                      "1: push ebp\n mov ebp, esp\n mov [ebp - 16], eax\n sub esp, 32\n push edx\n leave\n ret\n4: nop");
 PROGRAM_32(segments_32, "mov eax, [esi]\n mov ecx, gs:[0x10]\n mov [edi], ecx\n mov gs:[0x20], eax\n mov edx, fs:0\n"
-                        "mov ebx, [esi + 4]\n add fs:[0x30], ebx\n mov eax, cs:[esi]\n mov edx, [esi]\n mov gs:[0x7fe], dx");
+                        "mov ebx, [esi + 4]\n add fs:[0x30], ebx\n mov eax, cs:[esi]\n mov edx, [esi]\n mov gs:[0x7fe], dx\n"
+                        "cmp eax, ecx\n setb byte ptr gs:[0x40]\n adc gs:[0x44], eax\n cmovs edx, fs:[0x31]\n stc\n"
+                        "inc dword ptr gs:[0x48]\n sbb ebx, gs:[0x4c]\n rcl dword ptr fs:[0x50], 1");
 PROGRAM_32(bits_32, "mov eax, [esi]\n bt [edi], ecx\n adc eax, eax\n mov ecx, [esi]\n and ecx, 63\n mov eax, [esi]\n"
                     "bts [edi], ecx\n mov eax, [esi]\n btr dword ptr [edi], 3\n mov edx, [esi]");
 PROGRAM_32(index_32, "mov eax, [esi + 8]\n and eax, 15\n mov ecx, [esi + eax*4]\n mov [edi + eax], cl\n"
@@ -636,7 +640,7 @@ PROGRAM_32(x87_between_32, "mov eax, [esi]\n fld qword ptr [esi]\n push eax\n po
 #define P32(name, ...) {#name, name##_32_start, name##_32_end, __VA_ARGS__}
 static const struct program programs_32[] = {
     P32(loads, .stays = true), P32(stores, .stays = true), P32(rmw, .stays = true),
-    P32(stack, .wanders = true), P32(calls), P32(segments, .stays = true),
+    P32(stack, .wanders = true), P32(calls), P32(segments, .stays = true, .undefined = F_OF),
     P32(bits, .undefined = F_ARITH), P32(index), P32(ends, .wanders = true),
     P32(moved, .wanders = true, .undefined = F_ARITH), P32(flags), P32(pushf), P32(x87_between), P32(locked), P32(vectors, .undefined = F_AF | F_PF),
 };

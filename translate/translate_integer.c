@@ -337,7 +337,7 @@ static struct host_memory copied_operand(struct translating *t, const struct cop
 {
     const bool temporary = c->reg >= 0 && host_home((unsigned)c->reg) == HOST_NONE;
     struct host_memory at = AT(HOST_T0, 0);
-    if (!t->window) {
+    if (!memory_keeps_flags(t)) {
         memory_operand(t, c->memory_bytes, c->writes_memory);
         flags_for_copy(t);
         return at;

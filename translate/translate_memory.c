@@ -166,12 +166,17 @@ static bool has_plain_base(const struct translating *t)
            insn->address == (t->code_64 ? SIZE_64 : SIZE_32);
 }
 
+bool memory_keeps_flags(const struct translating *t)
+{
+    return t->window && (t->code_64 || is_flat_segment(t, t->insn->seg)); /* no limit to compare with */
+}
+
 struct host_memory memory_at(struct translating *t, unsigned size, bool write)
 {
     struct emitter *e = &t->e;
     const struct insn *insn = t->insn;
     const bool flat = is_flat_segment(t, insn->seg);
-    if (!t->window || !(flat || t->code_64)) {
+    if (!memory_keeps_flags(t)) {
         memory_operand(t, size, write);
         return AT(HOST_T0, 0);
     }

@@ -193,7 +193,8 @@ static struct host_op copied_opcode(const struct translating *t)
 static struct host_memory operand_at(struct translating *t, unsigned operand, bool write)
 {
     const unsigned bytes = bytes_in_memory(t->insn, operand);
-    if (t->window) /* the host's own instruction checks the alignment */
+    /* The host's own instruction checks the alignment. QUIRK: on AMD's processors SHA's do not. */
+    if (t->window && t->row->feature != FEAT_SHA)
         return memory_at(t, bytes, write);
     memory_operand(t, bytes, write);
     if (bytes >= VECTOR_BYTES && !takes_any_address(t->insn->row)) {

@@ -158,6 +158,8 @@ void memory_operand(struct translating *t, unsigned size, bool write);
 /* The same, but the operand may be anything with T0 and T1 in it, which both stay then; through a
  * window EFLAGS stays too. */
 struct host_memory memory_at(struct translating *t, unsigned size, bool write);
+/* Does EFLAGS stay at the ModRM operand's memory_at()? */
+bool memory_keeps_flags(const struct translating *t);
 /* The same of [reg + offset] on the stack, `reg` a host register. */
 struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
                                   bool write, enum slow_kind slow);
