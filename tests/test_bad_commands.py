@@ -65,6 +65,12 @@ ROWS = [
     ("-dfilter 0x10000000000000000+1", r"no range"),
     ("-dfilter 1+1,", r"-dfilter : no range"),
     ("-accel kvm", r"-accel kvm: .*use -accel translate or -accel interp"),
+    ("-accel translate,windows=yes", r"-accel: windows=yes: give auto, off or always"),
+    ("-accel translate,windows=", r"-accel: windows=: give auto, off or always"),
+    ("-accel windows=alwaysoff", r"-accel: windows=alwaysoff: give auto, off or always"),
+    ("-accel translate,cache=1M", r"-accel: cache=1M is out of range; give 2M to 1G"),
+    ("-accel translate,threshold=0", r"-accel: .*0.*1"),
+    ("-accel translate,window=off", r"-accel: no such setting 'window'; there are cache=SIZE, threshold=N and windows="),
     # kernels
     ("-kernel missing", r"-kernel missing: No such file or directory; check the path"),
     ("-kernel folder", r"-kernel folder: this is a directory; give a file in it"),
