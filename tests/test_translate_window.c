@@ -564,6 +564,11 @@ PROGRAM_64(truncated_lea_64, "mov rax, [rbx]\n lea ebx, [rbx + 4]\n mov rcx, [rb
                              "lea di, [rdi + 4]\n mov rdx, [rdi]");
 PROGRAM_64(loaded_base_64, "mov r12, rsi\n mov [rdi], rbx\n mov rax, [rdi]\n mov rdi, [rdi]\n mov rcx, [rdi]\n"
                            "mov [rsi], r12\n mov rdx, [rsi]\n pop rsi\n mov rdx, [rsi + 8]\n xchg rsi, rdi\n mov rcx, [rsi]");
+PROGRAM_64(other_base_64, "mov rax, [rsi]\n mov rsi, rdi\n mov rcx, [rsi]\n lea rsi, [rbp + 8]\n mov rdx, [rsi]\n"
+                          "mov [rsp - 8], rbx\n mov [rsp - 16], rdi\n mov rsi, [rbp]\n mov rcx, [rbp + 8]\n mov rbp, [rsp - 8]\n"
+                          "mov rdx, [rbp]\n mov r12, [rsp - 16]\n cmp r12, rdi\n mov rcx, [rbp]\n cmove rbp, r12\n mov rcx, [rbp]\n"
+                          "mov rax, rsp\n mov rdx, [rax]\n xchg rax, rbp\n mov rdx, [rax]\n cmpxchg [rsp - 8], rbx\n mov rdx, [rax]\n"
+                          "mov rax, rsp\n mov rdx, [rax]\n mov ecx, 1\n mov rax, rdi\n mul rcx\n mov rdx, [rax]\n and rbp, rdi\n mov rdx, [rbp]");
 PROGRAM_64(implicit_64, "mov rax, rsi\n mov rbx, [rax]\n mov ecx, 1\n mul rcx\n mov rbx, [rax]\n"
                         "mov rdx, [rdi]\n cdq\n mov ebp, [rax]\n mov rax, rsi\n mov rdx, [rax]\n"
                         "cmpxchg [rsi], rdi\n mov rbx, [rax]\n mov rdx, [rsi]\n mov ecx, 3\n rep movsb\n"
@@ -589,7 +594,7 @@ static const struct program programs_64[] = {
     P64(words, .stays = true, .undefined = F_ARITH), P64(high, .stays = true),
     P64(memory_registers), P64(locked, .undefined = F_ARITH),
     P64(bits, .undefined = F_ARITH), P64(sse), P64(sha, .undefined = F_AF | F_PF), P64(x87), P64(bmi, .undefined = F_AF | F_PF),
-    P64(moved_base, .one_window = true), P64(truncated_base, .one_window = true), P64(truncated_lea, .one_window = true), P64(loaded_base, .wanders = true),
+    P64(moved_base, .one_window = true), P64(truncated_base, .one_window = true), P64(truncated_lea, .one_window = true), P64(other_base, .undefined = F_SF | F_ZF | F_AF | F_PF), P64(loaded_base, .wanders = true),
     P64(implicit, .wanders = true, .undefined = F_ARITH), P64(runs), P64(flags, .undefined = F_AF), P64(address_32, .one_window = true), P64(pushf), P64(x87_between),
     P64(rbp),
 };
