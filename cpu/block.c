@@ -550,7 +550,7 @@ static struct block *cache_search(const struct block_cache *cache, uint64_t gpa,
     return block;
 }
 
-const struct block *block_at(const struct cpu *cpu, uint64_t gpa, uint32_t mode)
+struct block *block_at(const struct cpu *cpu, uint64_t gpa, uint32_t mode)
 {
     return cache_search(cpu->blocks, gpa, mode);
 }

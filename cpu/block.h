@@ -53,7 +53,7 @@ struct block *block_find(struct cpu *cpu, uint64_t rip);
  * killed. */
 void block_code_written(struct cpu *cpu, gpa_t gpa, unsigned length);
 /* The block decoded from `gpa` in `mode`, if there is one; changes nothing. */
-const struct block *block_at(const struct cpu *cpu, uint64_t gpa, uint32_t mode);
+struct block *block_at(const struct cpu *cpu, uint64_t gpa, uint32_t mode);
 /* Kills the blocks that hold any of [gpa, gpa + length), within one page. */
 void block_kill_range(struct cpu *cpu, gpa_t gpa, unsigned length);
 /* Kills everything. */

@@ -223,6 +223,7 @@ struct cpu_native {
      * then the linear addresses whose pages are to be put there, once the instruction is done. */
     uint64_t window_fault, window_wanted[WINDOW_WANTED_MAX];
     bool window_write; /* it was a write */
+    uint32_t window_mode; /* MODE_WINDOW if the present space has windows, else 0 */
 };
 
 enum { JUMP_CACHE_ENTRIES = 16384 };

@@ -99,8 +99,7 @@ void code_cache_commit_cold(struct code_cache *cache, uint8_t *end)
 
 void code_cache_commit(struct code_cache *cache, uint8_t *end)
 {
-    uintptr_t aligned = ((uintptr_t)end + DATA_ALIGN - 1) & ~(uintptr_t)(DATA_ALIGN - 1);
-    cache->low = (uint8_t *)aligned < cache->high ? (uint8_t *)aligned : cache->high;
+    cache->low = end;
 }
 
 void code_cache_put_jump(struct code_cache *cache, const uint8_t *place, const uint8_t *target)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { THRESHOLD_DEFAULT = 4, TRAPS_MAX = 8 };
+enum { THRESHOLD_DEFAULT = 4, TRAPS_MAX = 8, STRAIGHT_MAX = 8 };
 
 /* --- entering translated code, and what follows when it is left */
 
@@ -204,6 +204,48 @@ static struct translated *translate(struct translator *translator, struct cpu *c
     return translation;
 }
 
+static bool block_translate(struct translator *translator, struct cpu *cpu, struct block *block,
+                            uint64_t rip)
+{
+    if (translator->options.limit && translator->count.translated >= translator->options.limit)
+        return false;
+    struct translated *translation = translate(translator, cpu, block);
+    if (!translation)
+        return false;
+    block->translation = translation;
+    block->code = translation->code;
+    struct jump_entry *entry = block_jump_entry(cpu, cpu->code_base + rip);
+    if (entry->block == block)
+        entry->code = block->code;
+    block->insns[0].exec = exec_translated;
+    return true;
+}
+
+/* Translates what follows the block in its page, if it has run at all, so that the code of both is one
+ * straight line. */
+static void translate_straight_on(struct translator *translator, struct cpu *cpu, struct block *block)
+{
+    for (unsigned i = 0; i < STRAIGHT_MAX; i++) {
+        struct exit *exit = link_at_end(translator, block->translation);
+        if (!exit || block->dead)
+            return;
+        const struct insn *insn = &block->insns[exit->insn];
+        const uint64_t offset = (block->gpa & PAGE_OFFSET_MASK) + insn->offset + insn->length +
+                                (exit->taken ? insn->imm : 0);
+        const uint64_t gpa = (block->gpa & PAGE_MASK) + offset;
+        struct block *next = offset < PAGE_BYTES ? block_at(cpu, gpa, block->mode) : NULL;
+        if (!next || next->dead || next->translation || !next->executions || next->heat ||
+            next->second_gpa != ~UINT64_C(0))
+            return;
+        const uint64_t rip = cpu->block_rip - (cpu->block->gpa & PAGE_OFFSET_MASK) + offset;
+        const unsigned region = translator->cache.region;
+        if (!block_translate(translator, cpu, next, rip) || translator->cache.region != region)
+            return;
+        link_within_page(translator, exit, next->translation);
+        block = next;
+    }
+}
+
 /* The first handler of a block that is not translated yet. */
 static int exec_counted(struct cpu *cpu, const struct insn *insn)
 {
@@ -211,19 +253,11 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn)
     struct block *block = (struct block *)((char *)insn - offsetof(struct block, insns));
     if (++block->executions < translator->threshold * cooling_factor(block->heat))
         return block->head(cpu, insn);
-    struct translated *translation = NULL;
-    if (!translator->options.limit || translator->count.translated < translator->options.limit)
-        translation = translate(translator, cpu, block);
-    if (!translation) {
+    if (!block_translate(translator, cpu, block, cpu->block_rip)) {
         block->insns[0].exec = block->head;
         return block->head(cpu, insn);
     }
-    block->translation = translation;
-    block->code = translation->code;
-    struct jump_entry *entry = block_jump_entry(cpu, cpu->code_base + cpu->block_rip);
-    if (entry->block == block)
-        entry->code = block->code;
-    block->insns[0].exec = exec_translated;
+    translate_straight_on(translator, cpu, block);
     return exec_translated(cpu, insn);
 }
 
@@ -259,6 +293,7 @@ static void windows_changed(void *opaque)
 {
     struct cpu *cpu = opaque;
     const uint32_t mode = cpu->mode;
+    cpu->native.window_mode = windows_open(&cpu->mmu) ? MODE_WINDOW : 0;
     cpu_mode_changed(cpu);
     if (cpu->mode != mode) /* cached jumps lead to blocks of the old mode */
         atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);

@@ -1,11 +1,23 @@
 /* Links between translations: patched jumps, and their undoing. */
 #include "translate/translated.h"
 
-/* The displacement at `place` leads to `target` (both offsets). */
+enum { JMP = 0xe9, NOP_FIRST = 0x0f };
+
+/* The jump whose displacement is at `place` leads to `target` (both offsets); one without a condition
+ * that would lead to what follows is a NOP. */
 static void patch(const struct code_cache *cache, uint32_t place, uint32_t target)
 {
-    __atomic_store_n((int32_t *)code_at(cache, place), (int32_t)(target - (place + 4)),
-                     __ATOMIC_RELAXED);
+    static const uint8_t nop[5] = {NOP_FIRST, 0x1f, 0x44, 0, 0};
+    uint8_t *code = code_at(cache, place - 1);
+    const int32_t distance = (int32_t)(target - (place + 4));
+    const bool always = *code == JMP || *code == NOP_FIRST;
+    if (always && !distance) {
+        memcpy(code, nop, sizeof nop);
+        return;
+    }
+    if (always)
+        *code = JMP;
+    memcpy(code + 1, &distance, sizeof distance);
 }
 
 static struct exit *exit_at(const struct code_cache *cache, uint32_t offset)
@@ -45,6 +57,37 @@ static void confirm_guard(struct translator *translator, const struct cpu *cpu,
     translator->count.links_other++;
 }
 
+static void link_to(struct translator *translator, struct exit *exit, struct translated *to)
+{
+    const struct code_cache *cache = &translator->cache;
+    if (exit->to == code_offset(cache, to))
+        return;
+    if (exit->to)
+        incoming_remove(cache, exit);
+    incoming_add(cache, to, exit);
+    const uint8_t *code = exit->past_poll ? to->code + to->entry : to->code;
+    patch(cache, exit->jump, code_offset(cache, code_writable(cache, code)));
+    translator->count.links++;
+}
+
+struct exit *link_at_end(const struct translator *translator, const struct translated *translation)
+{
+    const struct code_cache *cache = &translator->cache;
+    const uint32_t end = code_offset(cache, code_writable(cache, translation->code)) + translation->bytes;
+    for (unsigned i = 0; i < translation->exit_count; i++) {
+        struct exit *exit = &translation->exits[i];
+        if (exit->jump + 4 == end && !exit->guard && !exit->past_poll && !exit->to)
+            return exit;
+    }
+    return NULL;
+}
+
+void link_within_page(struct translator *translator, struct exit *exit, struct translated *to)
+{
+    if (!translator->options.no_chain)
+        link_to(translator, exit, to);
+}
+
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
                const struct jump_entry *target)
 {
@@ -56,14 +99,7 @@ void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit
         return;
     if (!exit->guard && (from_block->gpa ^ to_block->gpa) & PAGE_MASK)
         return; /* the page is mapped elsewhere now */
-    if (exit->to != code_offset(cache, to)) {
-        if (exit->to)
-            incoming_remove(cache, exit);
-        incoming_add(cache, to, exit);
-        const uint8_t *code = exit->past_poll ? to->code + to->entry : to->code;
-        patch(cache, exit->jump, code_offset(cache, code_writable(cache, code)));
-        translator->count.links++;
-    }
+    link_to(translator, exit, to);
     if (exit->guard)
         confirm_guard(translator, cpu, exit, target->context);
 }

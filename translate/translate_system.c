@@ -68,16 +68,22 @@ static void load_flat(struct emitter *e, unsigned seg, int32_t from, int32_t add
                    0);
 }
 
-/* cpu->fetch_context and global_context for `cpl`; the mode stays. */
+/* The mode, of which only MODE_WINDOW depends on the privilege, and the contexts.  Destroys T1. */
 static void set_contexts(struct translating *t, unsigned cpl)
 {
     struct emitter *e = &t->e;
+    emit_mov_imm(e, HOST_T1, t->block->mode & ~(uint32_t)MODE_WINDOW);
+    if (cpl == 3)
+        emit_alu_load(e, ALU_OR, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(native.window_mode));
+    emit_store(e, SIZE_32, HOST_CPU, CPU_AT(mode), HOST_T1);
+    if (cpl == 3)
+        emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T1, 1 << 15);
     const int32_t generations[] = {CPU_AT(mmu.fetch_generation), CPU_AT(mmu.global_generation)};
     const int32_t contexts[] = {CPU_AT(fetch_context), CPU_AT(global_context)};
     for (unsigned i = 0; i < ARRAY_LENGTH(contexts); i++) {
         emit_load(e, SIZE_64, HOST_T0, HOST_CPU, generations[i]);
         emit_shift_imm(e, 4, SIZE_64, HOST_T0, 16);
-        emit_alu_imm(e, ALU_OR, SIZE_64, HOST_T0, (int32_t)(t->block->mode | (cpl == 3) << 15));
+        emit_alu(e, ALU_OR, SIZE_64, HOST_T0, HOST_T1);
         emit_store(e, SIZE_64, HOST_CPU, contexts[i], HOST_T0);
     }
 }

@@ -169,6 +169,10 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
 /* Links the exit, which the cpu has just left by, to the block that it leads to now. */
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
                const struct jump_entry *target);
+/* The exit whose jump ends the translation's code and leads within the page, if it is not linked. */
+struct exit *link_at_end(const struct translator *translator, const struct translated *translation);
+/* Links the exit to `to`, which lies in the same page. */
+void link_within_page(struct translator *translator, struct exit *exit, struct translated *to);
 /* Unlinks the translation from all others. */
 void link_drop(struct translator *translator, struct translated *translation);
 /* callout.c: called by stub_interp.  0: on with the code; otherwise an EXEC_… to leave with. */
