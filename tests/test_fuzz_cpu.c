@@ -15,7 +15,7 @@
 #include <sys/time.h>
 
 enum {
-    CASES = 5000,
+    CASES = 3000,
     REPORTS_MAX = 10,
     STEPS_MAX = 300000,
     TICK_US = 4000,
@@ -284,6 +284,7 @@ static void note_undefined(struct undefined *undefined, const struct cpu *cpu, b
         bool keeps = ((row->flags_read & F_ARITH) == F_ARITH && row->flags_written & F_OF) ||
                      (row->attributes & A_REPZ && cpu->block->insns[0].rep);
         undefined->spread |= !keeps && undefined->flags & row->flags_read;
+        undefined->spread |= undefined->flags && cpu->block->insns[0].row == OP_SYSCALL; /* R11 */
         if (keeps)
             undefined->flags |= row->flags_undefined & F_ARITH;
         else
