@@ -31,6 +31,8 @@ static inline bool fuzz_chance(struct random *dice, unsigned percent)
 static inline uint8_t fuzz_modrm(struct random *dice, const struct opcode_row *row)
 {
     uint8_t modrm = (uint8_t)(random_next(dice) >> 32);
+    if (row->operand[1] == O_MV)
+        return (modrm & 0x78) | 4; /* SIB */
     switch (row->modrm & 0xf00) {
     case M_REG:
         return modrm | 0xc0;

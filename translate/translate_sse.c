@@ -121,8 +121,15 @@ static bool takes_any_address(unsigned row)
     }
 }
 
+static bool is_gather(const struct opcode_row *row)
+{
+    return row->operand[1] == O_MV;
+}
+
 static bool is_copied(const struct opcode_row *row)
 {
+    if (is_gather(row))
+        return true;
     if (!(row->attributes & (A_SSE | A_AVX)) || row->attributes & A_MMX)
         return false;
     for (unsigned i = 0; i < OPERANDS; i++)
@@ -241,6 +248,8 @@ bool translate_sse(struct translating *t)
         return false;
     if (row->modrm == M_NONE)
         return clear_registers(t);
+    if (is_gather(row))
+        return translate_gather(t);
     unsigned reg = row->modrm & 7; /* the /digit, if it is not a register */
     unsigned rm = 0, written = REG_ZERO, host = 0;
     bool immediate = false;

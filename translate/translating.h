@@ -186,6 +186,7 @@ bool translate_stack(struct translating *t);
 bool translate_branch(struct translating *t);
 bool translate_sse(struct translating *t);
 bool translate_bmi(struct translating *t);
+bool translate_gather(struct translating *t);
 /* At the block's entry: makes sure of what its instructions on XMM registers need. */
 void translate_vectors_entry(struct translating *t);
 /* The present instruction is interpreted: what still holds of that. */
