@@ -211,7 +211,7 @@ static int status_after(struct pair *pair, void (*act)(void))
 
 static void read_nothing(void)
 {
-    volatile char *volatile nothing = NULL;
+    volatile char *volatile nothing = (volatile char *)16;
     (void)*nothing;
 }
 
