@@ -135,7 +135,8 @@ static bool starts_vex(const struct decoding *d, bool *ended)
     return !*ended && d->bytes[d->at] >= 0xc0;
 }
 
-enum { VEX_NOT_R = 0x80, VEX_NOT_X = 0x40, VEX_NOT_B = 0x20, VEX_MAP = 0x1f, VEX_W = 0x80, VEX_L = 4 };
+enum { VEX_NOT_R = 0x80, VEX_NOT_X = 0x40, VEX_NOT_B = 0x20, VEX_MAP = 0x1f };
+enum { VEX_W = 0x80, VEX_L = 4 };
 
 /* The rest of a VEX prefix, and the opcode.  An encoding that no instruction can have gets map
  * OPCODE_MAPS. */
