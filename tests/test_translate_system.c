@@ -2,6 +2,7 @@
  * addresses they meet; and the common case does not leave translated code. */
 #include "tests/rig.h"
 #include "translate/translated.h"
+#include "translate/window_fault.h"
 
 enum {
     KERNEL_AT = 0x20000,
@@ -94,11 +95,11 @@ static void check_same(const struct rig *a, const struct rig *b, unsigned number
     SAME(segs);
     SAME(eflags);
     SAME(cpl);
-    SAME(mode);
     SAME(halted);
     SAME(dr);
     SAME(count.exceptions);
 #undef SAME
+    cr_assert_eq(x->mode, y->mode & ~(uint32_t)MODE_WINDOW, "case %u", number);
     cr_assert_eq(cpu_eflags(x), cpu_eflags(y), "case %u", number);
     cr_assert_eq(y->view, y->mmu.space->views[cpu_view_id(y)], "case %u", number);
 }
@@ -136,14 +137,19 @@ static struct variant random_variant(void)
     return v;
 }
 
-Test(translate_system, syscall_and_sysret_end_as_interpreted)
+static void attach(struct cpu *cpu, enum windows_use windows)
+{
+    struct error error;
+    const struct translate_options options = {.threshold = 1, .windows = windows};
+    cr_assert_eq(translator_attach(cpu, &options, &error), 0, "%s", error.text);
+}
+
+static void check_random_variants(enum windows_use windows)
 {
     struct rig interpreted, translated;
-    struct error error;
     machine_init(&interpreted);
     machine_init(&translated);
-    cr_assert_eq(translator_attach(translated.cpu, &(struct translate_options){.threshold = 1}, &error),
-                 0, "%s", error.text);
+    attach(translated.cpu, windows);
     for (unsigned i = 0; i < 4000; i++) {
         const struct variant v = random_variant();
         enum cpu_exit a = run(&interpreted, &v), b = run(&translated, &v);
@@ -153,38 +159,66 @@ Test(translate_system, syscall_and_sysret_end_as_interpreted)
     const struct translator *translator = translator_of(translated.cpu);
     cr_assert_gt(translated.cpu->callouts[OP_SYSCALL], 1000);
     cr_assert_gt(translated.cpu->callouts[OP_SYSRET], 1000);
-    cr_assert_eq(translator->sites[OP_SYSCALL][CALLOUT_64], 1);
+    const uint32_t sites = translator->sites[OP_SYSCALL][CALLOUT_64]; /* two with and without windows */
+    cr_assert(sites == 1 || (windows != WINDOWS_OFF && sites == 2));
     translator_detach(translated.cpu);
     rig_free(&interpreted);
     rig_free(&translated);
 }
 
+Test(translate_system, syscall_and_sysret_end_as_interpreted)
+{
+    check_random_variants(WINDOWS_OFF);
+    check_random_variants(WINDOWS_ALWAYS);
+}
+
 GUEST_CODE(calls, ".code64\n mov r8d, 1000\n 1: syscall\n dec r8d\n jnz 1b\n hlt\n");
 GUEST_CODE(returns, ".code64\n sysretq\n");
 
-Test(translate_system, the_common_case_stays_in_translated_code)
+/* User code calls the system a thousand times. */
+static void run_calls(struct rig *rig, enum windows_use windows)
 {
-    struct rig rig;
-    struct error error;
-    rig_init(&rig);
-    struct cpu *cpu = rig.cpu;
-    cr_assert_eq(translator_attach(cpu, &(struct translate_options){.threshold = 1}, &error), 0, "%s",
-                 error.text);
-    rig_load(&rig, USER_AT, calls);
-    rig_load(&rig, ENTRY_AT, returns);
-    rig_load(&rig, HANDLER_AT, handler);
-    tables(&rig);
-    rig_long(&rig, USER_AT, 3);
+    struct cpu *cpu = rig->cpu;
+    attach(cpu, windows);
+    rig_load(rig, USER_AT, calls);
+    rig_load(rig, ENTRY_AT, returns);
+    rig_load(rig, HANDLER_AT, handler);
+    tables(rig);
+    rig_long(rig, USER_AT, 3);
     cpu->regs[RSP] = STACK_AT + 0x1000;
     cpu->msr.star = UINT64_C(0x0023001000000000);
     cpu->msr.lstar = ENTRY_AT;
     cpu->msr.sfmask = F_AC | F_IF | F_TF;
     cr_assert_eq(cpu_run(cpu), CPU_EXIT_HALTED);
-    const struct translator *translator = translator_of(cpu);
     cr_assert_eq(cpu->callouts[OP_SYSCALL], 1000);
     cr_assert_eq(cpu->callouts[OP_SYSRET], 1000);
-    cr_assert_lt(translator->count.exits, 20);
     cr_assert_lt(cpu->native.entered, 20);
-    translator_detach(cpu);
+}
+
+Test(translate_system, the_common_case_stays_in_translated_code)
+{
+    struct rig rig;
+    rig_init(&rig);
+    run_calls(&rig, WINDOWS_OFF);
+    cr_assert_lt(translator_of(rig.cpu)->count.exits, 20);
+    translator_detach(rig.cpu);
+    rig_free(&rig);
+}
+
+Test(translate_system, windows_are_for_user_code_alone)
+{
+    enum { AFTER_CALL = USER_AT + 8 };
+    struct rig rig;
+    if (!window_faults_supported())
+        return;
+    rig_init(&rig);
+    run_calls(&rig, WINDOWS_ALWAYS);
+    const struct cpu *cpu = rig.cpu;
+    const uint32_t mode = cpu->mode & ~(uint32_t)MODE_WINDOW;
+    cr_assert(block_at(cpu, AFTER_CALL, mode | MODE_WINDOW));
+    cr_assert_not(block_at(cpu, AFTER_CALL, mode));
+    cr_assert(block_at(cpu, ENTRY_AT, mode));
+    cr_assert_not(block_at(cpu, ENTRY_AT, mode | MODE_WINDOW));
+    translator_detach(rig.cpu);
     rig_free(&rig);
 }
