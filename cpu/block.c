@@ -145,7 +145,7 @@ static void list_add(struct block_cache *cache, struct block *block, uint64_t gp
 static void cache_add(struct cpu *cpu, struct block *block)
 {
     struct block_cache *cache = cpu->blocks;
-    if (cache->block_count > cache->bucket_count)
+    if (2 * cache->block_count > cache->bucket_count)
         buckets_grow(cache);
     struct block **bucket = &cache->buckets[bucket_of(cache, block->gpa, block->mode)];
     block->hash_next = *bucket;
@@ -566,7 +566,8 @@ struct block *block_find(struct cpu *cpu, uint64_t rip)
     cpu->fetched_global = true;
     if (fetch_translate(cpu, linear, &gpa))
         return NULL;
-    struct block *block = block_jump_entry(cpu, linear)->block; /* likely, if the context moved */
+    const struct jump_entry *entry = block_jump_entry(cpu, linear);
+    struct block *block = entry->linear == linear ? entry->block : NULL; /* if the context moved */
     if (!block || block->gpa != gpa.v || block->mode != cpu->mode || block->dead)
         block = cache_search(cpu->blocks, gpa.v, cpu->mode);
     if (!block)

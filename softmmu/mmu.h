@@ -23,7 +23,7 @@
 
 #include <stdio.h>
 
-enum { SHADOW_ENTRIES = 4096, SHADOW_SPACES = 8, FETCHED_BITS = 4096 };
+enum { SHADOW_ENTRIES = 4096, SHADOW_SPACES = 8, FETCHED_BITS = 16384, FETCHED_LARGE_BITS = 1024 };
 
 #define SHADOW_NO UINT64_C(1) /* no page address has this bit */
 
@@ -73,10 +73,10 @@ struct shadow_view {
     uint64_t large_low, large_high;
 };
 
-/* Pages fetched from since what fetches found may last have changed, hashed: of 4 KiB, and the 2 MiB
- * that a large page lies in. */
+/* Pages fetched from since what fetches found may last have changed: of 4 KiB, by two hashes each,
+ * and the 2 MiB that a large page lies in, by one. */
 struct fetched_pages {
-    uint64_t pages[FETCHED_BITS / 64], large[FETCHED_BITS / 64];
+    uint64_t pages[FETCHED_BITS / 64], large[FETCHED_LARGE_BITS / 64];
 };
 
 /* The shadow of one guest address space: one for each PCID in recent use. */

@@ -94,37 +94,51 @@ void mmu_forget_fetches(struct mmu *mmu)
     memset(&mmu->fetched, 0, sizeof mmu->fetched);
 }
 
-static unsigned fetched_bit(uint64_t number)
+static bool bit_test(const uint64_t *bits, uint64_t bit)
 {
-    return (number ^ number >> 12) & (FETCHED_BITS - 1);
+    return bits[bit / 64] >> bit % 64 & 1;
 }
 
-static bool fetched_test(const uint64_t *fetched, uint64_t number)
+static void bit_set(uint64_t *bits, uint64_t bit)
 {
-    return fetched[fetched_bit(number) / 64] >> fetched_bit(number) % 64 & 1;
+    bits[bit / 64] |= BIT(bit % 64);
 }
 
-static void fetched_set(uint64_t *fetched, uint64_t number)
+/* WHY two: a page that is taken for fetched costs every jump into code. */
+static uint64_t fetched_bit(uint64_t page)
 {
-    fetched[fetched_bit(number) / 64] |= BIT(fetched_bit(number) % 64);
+    return (page ^ page >> 14) & (FETCHED_BITS - 1);
+}
+
+static uint64_t fetched_other_bit(uint64_t page)
+{
+    return page * UINT64_C(0x9e3779b97f4a7c15) >> 40 & (FETCHED_BITS - 1);
+}
+
+static uint64_t fetched_large_bit(uint64_t number)
+{
+    return (number ^ number >> 10) & (FETCHED_LARGE_BITS - 1);
 }
 
 static bool fetched_has(const struct fetched_pages *fetched, gva_t gva)
 {
-    return fetched_test(fetched->pages, gva.v >> PAGE_SHIFT) ||
-           fetched_test(fetched->large, gva.v >> LARGE_SHIFT);
+    const uint64_t page = gva.v >> PAGE_SHIFT;
+    return (bit_test(fetched->pages, fetched_bit(page)) &&
+            bit_test(fetched->pages, fetched_other_bit(page))) ||
+           bit_test(fetched->large, fetched_large_bit(gva.v >> LARGE_SHIFT));
 }
 
 void mmu_note_fetch(struct mmu *mmu, gva_t gva, const struct translation *found)
 {
     struct fetched_pages *fetched = found->global ? &mmu->fetched : &mmu->space->fetched;
-    fetched_set(fetched->pages, gva.v >> PAGE_SHIFT);
+    bit_set(fetched->pages, fetched_bit(gva.v >> PAGE_SHIFT));
+    bit_set(fetched->pages, fetched_other_bit(gva.v >> PAGE_SHIFT));
     if (likely(found->page_bytes == PAGE_BYTES))
         return;
     uint64_t first = (gva.v & ~(found->page_bytes - 1)) >> LARGE_SHIFT;
     uint64_t count = found->page_bytes >> LARGE_SHIFT; /* of 1 GiB: 512 */
     for (uint64_t i = 0; i < count; i++)
-        fetched_set(fetched->large, first + i);
+        bit_set(fetched->large, fetched_large_bit(first + i));
 }
 
 static void space_flush(struct mmu *mmu, struct shadow_space *space, bool globals_too)
@@ -174,16 +188,6 @@ struct shadow_view *mmu_view(struct mmu *mmu, enum shadow_view_id id)
     if (unlikely(!*view))
         *view = view_new();
     return *view;
-}
-
-static bool seen_test(const uint64_t *seen, uint64_t index)
-{
-    return seen[index / 64] >> (index % 64) & 1;
-}
-
-static void seen_set(uint64_t *seen, uint64_t index)
-{
-    seen[index / 64] |= BIT(index % 64);
 }
 
 static void slot_list(struct shadow_view *view, unsigned slot, bool global)
@@ -244,10 +248,10 @@ static void shadow_fill(struct mmu *mmu, struct shadow_view *view, uint64_t line
         info->execute_tag = page;
     if (index == PHYSMEM_NOT_RAM)
         return;
-    seen_set(mmu->seen, index);
+    bit_set(mmu->seen, index);
     if (writable == readable && !physmem_has_code(physmem, ppn)) {
         entry->write_tag = page;
-        seen_set(mmu->seen_written, index);
+        bit_set(mmu->seen_written, index);
     }
 }
 
@@ -473,7 +477,7 @@ static void slots_of_pages(struct mmu *mmu, ppn_t first, uint64_t count,
 void mmu_flush_pages(struct mmu *mmu, ppn_t first, uint64_t count)
 {
     uint64_t index = physmem_ram_index(mmu->physmem, first);
-    if (count == 1 && index != PHYSMEM_NOT_RAM && !seen_test(mmu->seen, index) &&
+    if (count == 1 && index != PHYSMEM_NOT_RAM && !bit_test(mmu->seen, index) &&
         !windows_have_ram(mmu, index))
         return;
     log_line(LOG_MMU, "mmu: flush of %llu pages from physical %llx", (unsigned long long)count,
@@ -492,7 +496,7 @@ void mmu_protect_code(struct mmu *mmu, ppn_t ppn)
 {
     uint64_t index = physmem_ram_index(mmu->physmem, ppn);
     if (index == PHYSMEM_NOT_RAM ||
-        (!seen_test(mmu->seen_written, index) && !windows_have_ram(mmu, index)))
+        (!bit_test(mmu->seen_written, index) && !windows_have_ram(mmu, index)))
         return;
     slots_of_pages(mmu, ppn, 1, slot_protect);
     if (mmu->windows)
