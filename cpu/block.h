@@ -96,9 +96,13 @@ int block_go_and_link(struct cpu *cpu, unsigned taken);
 #define BLOCK_GO(cpu) EXEC_LEAVE
 #endif
 
+/* The entry that has `linear`, whatever its context, or the one that it would get: the cache has two
+ * ways. */
 static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64_t linear)
 {
-    return &cpu->jumps[(linear ^ linear >> 14) & (JUMP_CACHE_ENTRIES - 1)];
+    const unsigned first = (linear ^ linear >> 14) & (JUMP_CACHE_ENTRIES - 1);
+    struct jump_entry *entry = &cpu->jumps[first], *other = &cpu->jumps[first ^ 1];
+    return likely(entry->linear == linear) || other->linear != linear ? entry : other;
 }
 
 /* Puts the block that block_find() has just found at `linear` into the jump cache. */
@@ -106,6 +110,8 @@ static inline struct jump_entry *block_remember(struct cpu *cpu, uint64_t linear
                                                 struct block *block)
 {
     struct jump_entry *entry = block_jump_entry(cpu, linear);
+    if (entry->linear != linear)
+        cpu->jumps[(entry - cpu->jumps) ^ 1] = *entry;
     *entry = (struct jump_entry){
         .linear = linear, .context = block_found_context(cpu), .block = block, .code = block->code};
     return entry;

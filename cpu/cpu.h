@@ -313,7 +313,7 @@ struct cpu {
     bool one_insn_per_block; /* set before it runs: blocks have one instruction each */
     const struct cpu_engine *engine;
     void *engine_state;
-    struct jump_entry jumps[JUMP_CACHE_ENTRIES];
+    struct jump_entry jumps[JUMP_CACHE_ENTRIES] __attribute__((aligned(64))); /* two ways: block.h */
     uint64_t callouts[OPCODE_COUNT]; /* from translated code, by row */
     /* By bits 32 to 47 of a linear address: what makes it the host's. */
     int64_t window_deltas[WINDOWS_INDEXES];

@@ -142,6 +142,9 @@ static void emit_slow_paths(struct translating *t)
         case SLOW_X87:
             emit_slow_call(t, path, t->translator->stub_x87);
             break;
+        case SLOW_WAY:
+            translate_other_way(t, path);
+            break;
         case SLOW_CONTEXT:
             translate_other_context(t, path);
             break;

@@ -257,6 +257,16 @@ static void emit_jump_entry(struct emitter *e)
     emit_lea(e, SIZE_64, HOST_T1, (struct host_memory){HOST_CPU, HOST_T1, 0, CPU_AT(jumps)});
 }
 
+void translate_other_way(struct translating *t, const struct slow_path *path)
+{
+    struct emitter *e = &t->e;
+    emit_jump_here(e, path->jump);
+    emit_alu_imm(e, ALU_XOR, SIZE_64, HOST_T1, sizeof(struct jump_entry));
+    emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
+    leave_by(t, emit_jump_if(e, COND_NZ), path->index);
+    emit_jump_to(e, path->resume + e->to_code);
+}
+
 /* T0: a target.  Finds it in the jump cache: T1 is its entry; or the block
  * is left for the interpreter, with nothing done. */
 static void look_up_target(struct translating *t)
@@ -265,7 +275,7 @@ static void look_up_target(struct translating *t)
     t->delta = HOST_NONE;
     emit_jump_entry(e);
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
-    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_WAY);
     emit_load(e, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, context));
     translate_context(t, t->index);
 }

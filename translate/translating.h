@@ -21,6 +21,7 @@ enum {
 enum slow_kind {
     SLOW_INTERP, /* the interpreter executes the instruction, then on at `resume` */
     SLOW_INSN,   /* the block is left: the interpreter goes on with the instruction */
+    SLOW_WAY,     /* T1's neighbour may be the entry for T0, or the block is left for the interpreter */
     SLOW_CONTEXT, /* T0 may also be the other context, or the block is left by place `index` */
     SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
@@ -232,6 +233,8 @@ void translate_leave(struct translating *t, unsigned number);
 void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
 /* Is T0 the context that is more likely?  If not, what SLOW_CONTEXT does, for place `number`. */
 void translate_context(struct translating *t, unsigned number);
+/* A slow path of kind SLOW_WAY. */
+void translate_other_way(struct translating *t, const struct slow_path *path);
 /* A slow path of kind SLOW_CONTEXT. */
 void translate_other_context(struct translating *t, const struct slow_path *path);
 /* The code of all exits. */
