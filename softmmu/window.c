@@ -15,6 +15,7 @@
 
 enum {
     LOSSES_MAX = 3,
+    DROPS_MAX = 16,
     /* WHY: at some 30 ns a page compared and 4 ms a tick, a tenth of the time. */
     TICK_PAYS_PAGES = 12288,
     DEBT_MAX_PAGES = 16 * TICK_PAYS_PAGES,
@@ -241,7 +242,11 @@ void windows_tick(struct mmu *mmu)
     struct windows_space *space = mmu->windows->present;
     const unsigned earn_ticks = mmu->windows->options.earn_ticks;
     space->debt -= space->debt < TICK_PAYS_PAGES ? space->debt : TICK_PAYS_PAGES;
-    space->ticks += space->ticks < earn_ticks;
+    if (space->drops > DROPS_MAX)
+        space->ticks = 0;
+    else
+        space->ticks += space->ticks < earn_ticks;
+    space->drops = 0;
     if (space->open || space->given_up || space->ticks < earn_ticks)
         return;
     log_line(LOG_MMU, "mmu: windows open for PCID %x", mmu->space->pcid);
@@ -380,6 +385,16 @@ static void window_drop_address(struct mmu *mmu, struct window *window, uint64_t
     }
 }
 
+/* WHY: a page that is taken away and comes again costs a fault and two calls of the host. */
+static void space_note_drop(struct mmu *mmu, struct windows_space *space)
+{
+    space->drops++;
+    if (!space->open || !mmu->windows->options.earn_ticks || space->drops <= DROPS_MAX)
+        return;
+    space_close(mmu, space);
+    windows_update(mmu);
+}
+
 void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, uint64_t linear,
                              bool only_global)
 {
@@ -393,6 +408,8 @@ void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, 
         if (window)
             window_drop_address(mmu, window, linear, only_global);
     }
+    if (mmu->windows->present->key.pcid == space->pcid && !only_global)
+        space_note_drop(mmu, mmu->windows->present);
 }
 
 void windows_pages_dropped(struct mmu *mmu, ppn_t first, uint64_t count)

@@ -70,6 +70,7 @@ struct windows_space {
     unsigned window_count;
     unsigned ticks;  /* since it opened, lost most of its pages, or, not open, was flushed */
     unsigned losses; /* of most of its pages, one soon after the other */
+    unsigned drops;  /* addresses flushed since the last tick */
     uint64_t debt;   /* pages compared that its ticks have not paid for yet */
     uint64_t last_used;
     bool open, stale;
@@ -116,7 +117,8 @@ static inline int64_t windows_closed_delta(unsigned index)
  * space opens after options.earn_ticks of these without a flush while it is present.  Open, it
  * stays so while flushes leave it most of its pages.  One that loses most of them several times,
  * each within that many ticks of the last, or that costs more to compare than its ticks are worth,
- * is emptied and has to earn again. */
+ * is emptied and has to earn again; so is one with many addresses flushed between two ticks, and such
+ * a tick earns nothing. */
 void windows_tick(struct mmu *mmu);
 /* Puts the page of `gva` as the present user view has it into its window, or gives what is there
  * the rights and the frame that the view has now: read-write exactly if writes are direct there.

@@ -901,6 +901,28 @@ Test(window, what_was_given_up_waits_for_a_flush, .fini = teardown)
     cr_assert(windows_open(&mmu));
 }
 
+Test(window, addresses_that_are_flushed_all_the_time_cost_the_space_its_windows, .fini = teardown)
+{
+    setup_with((struct windows_options){.max_areas = 100, .earn_ticks = 1});
+    windows_tick(&mmu);
+    cr_assert(windows_open(&mmu));
+    for (unsigned tick = 0; tick < 10; tick++) {
+        for (unsigned i = 0; i < 8; i++)
+            mmu_invlpg(&mmu, GVA(0x2000));
+        windows_tick(&mmu);
+        cr_assert(windows_open(&mmu), "few at a time do not");
+    }
+    cr_assert(miss(0x2000, ACCESS_READ));
+    for (unsigned i = 0; i < 100; i++)
+        mmu_invlpg(&mmu, GVA(0x3000));
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(mmu.windows->count.pages, 0);
+    windows_tick(&mmu);
+    cr_assert(!windows_open(&mmu), "nothing is earned by such a tick");
+    windows_tick(&mmu);
+    cr_assert(windows_open(&mmu));
+}
+
 Test(window, each_space_earns_its_own, .fini = teardown)
 {
     setup_with((struct windows_options){.max_areas = 100, .earn_ticks = 3});
