@@ -236,8 +236,12 @@ static bool call(struct translating *t)
     if (!target_fits(target))
         return false;
     flags_note(t);
-    const struct host_memory at = stack_at(t, -bytes, (unsigned)bytes, true, SLOW_INSN);
-    const unsigned temporary = t->window ? HOST_T0 : HOST_T1;
+    struct host_memory at = stack_at(t, -bytes, (unsigned)bytes, true, SLOW_INSN);
+    if (at.base == HOST_T0 && at.index == HOST_T1) {
+        emit_lea(&t->e, SIZE_64, HOST_T0, at);
+        at = AT(HOST_T0, 0);
+    }
+    const unsigned temporary = at.base == HOST_T0 ? HOST_T1 : HOST_T0;
     return_address(t, temporary);
     emit_mem(&t->e, HOST_OP(MAP_1, 0x89, 0, (uint8_t)width(t)), temporary, at);
     stack_move(t, -bytes);

@@ -23,6 +23,7 @@
  * INV-2: base + disp is less than half a window's guard away from the address that the delta is of.
  * INV-3: a delta is used again only as an instruction's first act, so that nothing of the same one's code
  *        can have destroyed it.
+ * INV-4: the offset is cut to 32 bits outside 64-bit mode: no host address follows from more.
  */
 #include "translate/translating.h"
 
@@ -157,6 +158,21 @@ void memory_keep_delta(struct translating *t, unsigned written, int64_t change)
     t->delta_next = written == t->delta && !is_near(change) ? HOST_NONE : t->delta;
 }
 
+/* [reg + offset], flat, in its window.  WHY: outside 64-bit mode the upper half of `reg` is whatever
+ * 64-bit code has left there. */
+static struct host_memory window_at(struct translating *t, unsigned reg, int32_t offset,
+                                    enum slow_kind slow)
+{
+    load_delta(t, reg);
+    if (!t->code_64) {
+        emit_lea(&t->e, SIZE_32, HOST_T0, AT((uint8_t)reg, offset));
+        reg = HOST_T0;
+        offset = 0;
+    }
+    may_fault(t, slow);
+    return (struct host_memory){(uint8_t)reg, HOST_T1, 0, offset};
+}
+
 /* Does the operand's address come from one register that is at home? */
 static bool has_plain_base(const struct translating *t)
 {
@@ -180,12 +196,8 @@ struct host_memory memory_at(struct translating *t, unsigned size, bool write)
         memory_operand(t, size, write);
         return AT(HOST_T0, 0);
     }
-    if (flat && has_plain_base(t)) {
-        const unsigned base = host_home(insn->base);
-        load_delta(t, base);
-        may_fault(t, SLOW_INTERP);
-        return (struct host_memory){(uint8_t)base, HOST_T1, 0, insn->disp};
-    }
+    if (flat && has_plain_base(t))
+        return window_at(t, host_home(insn->base), insn->disp, SLOW_INTERP);
     memory_address(t, HOST_T0);
     if (!flat) {
         emit_load(e, SIZE_64, HOST_T1, HOST_CPU,
@@ -202,11 +214,8 @@ struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t o
                                   bool write, enum slow_kind slow)
 {
     const unsigned width = t->code_64 ? SIZE_64 : SIZE_32;
-    if (t->window && is_near(offset)) {
-        load_delta(t, reg);
-        may_fault(t, slow);
-        return (struct host_memory){(uint8_t)reg, HOST_T1, 0, offset};
-    }
+    if (t->window && is_near(offset))
+        return window_at(t, reg, offset, slow);
     flags_before_clobber(t);
     if (offset)
         emit_lea(&t->e, width, HOST_T0, AT((uint8_t)reg, offset));
