@@ -24,7 +24,8 @@ static void alone(const struct insn *insn, struct insn insns[2])
 int translate_interp(struct cpu *cpu, uint32_t place)
 {
     struct translator *translator = translator_of(cpu);
-    struct block *block = place_translation(translator, place)->block;
+    const struct translated *translation = place_translation(translator, place);
+    struct block *block = translation->block;
     const unsigned index = place & PLACE_NUMBER;
     struct insn insns[2];
     alone(&block->insns[index], insns);
@@ -49,7 +50,9 @@ int translate_interp(struct cpu *cpu, uint32_t place)
     if (unlikely(window) && (result == EXEC_STOP || result == EXEC_NEXT) && !window_fault_fill(cpu))
         translation_trapped(cpu, block, index);
     if (likely(result == EXEC_STOP || result == EXEC_NEXT)) {
-        if (likely(!block->dead && cpu->mode == block->mode && (!x87 || native_x87_load(cpu))))
+        /* WHY: a dropped translation's exits are no longer known to those that they lead to. */
+        if (likely(!translation->dead && !block->dead && cpu->mode == block->mode &&
+                   (!x87 || native_x87_load(cpu))))
             return 0;
         uncount(cpu, block, index + 1);
         return EXEC_LEAVE;
