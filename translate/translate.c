@@ -219,6 +219,8 @@ static bool translate_by_policy(struct translating *t, unsigned policy)
             return false;
         if (t->row->attributes & (A_X87 | A_FWAIT))
             return translate_x87(t);
+        if (t->row->attributes & A_MMX)
+            return translate_mmx(t);
         if (t->row->attributes & (A_SSE | A_AVX))
             return translate_sse(t);
         return map_is_vex(t->row->map) ? translate_bmi(t) : translate_integer(t);

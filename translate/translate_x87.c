@@ -192,3 +192,60 @@ bool translate_x87(struct translating *t)
         return true;
     }
 }
+
+/* --- MMX, whose registers are the x87's */
+
+static bool is_mmx_copied(const struct opcode_row *row)
+{
+    if (row->map == MAP_0F && row->opcode == 0xf7)
+        return false; /* MASKMOVQ has an operand at DI */
+    for (unsigned i = 0; i < 3; i++)
+        switch (row->operand[i]) {
+        case O_NONE: case O_Pq: case O_Qq: case O_Qd: case O_Nq: case O_Ey: case O_Ib:
+            break;
+        default:
+            return false;
+        }
+    return true;
+}
+
+static unsigned mmx_bytes(const struct insn *insn, unsigned operand)
+{
+    return operand == O_Qd ? 4 : operand == O_Ey ? 1u << insn->size : 8;
+}
+
+bool translate_mmx(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const struct insn *insn = t->insn;
+    const struct opcode_row *row = t->row;
+    const bool general = row->operand[0] == O_Ey || row->operand[1] == O_Ey;
+    const struct host_op op = HOST_OP(row->map, row->opcode, 0,
+                                      (uint8_t)(general ? insn->size : SIZE_32));
+    if (!t->flat || !is_mmx_copied(row))
+        return false;
+    need_host_state(t);
+    if (row->modrm == M_NONE) {
+        emit_bytes(e, "\x0f\x77", 2); /* emms */
+        return true;
+    }
+    const unsigned reg = insn->modrm >> 3 & 7; /* or the /digit; REX does not count */
+    if (insn->memory) {
+        const bool first = row->operand[0] != O_Pq;
+        /* WHY: AMD's processors go over to MMX before they find that a store or a load faults. */
+        t->window = false;
+        memory_operand(t, mmx_bytes(insn, row->operand[!first]), first);
+        emit_mem(e, op, reg, AT(HOST_T0, 0));
+    } else if (!general) {
+        emit_reg(e, op, reg, insn->modrm & 7);
+    } else if (row->operand[0] == O_Ey) {
+        const unsigned home = host_home(insn->rm), to = home == HOST_NONE ? HOST_T0 : home;
+        emit_reg(e, op, reg, to);
+        translate_written(t, insn->rm, to);
+    } else {
+        emit_reg(e, op, reg, translate_read(t, insn->rm, HOST_T0));
+    }
+    if (row->operand[1] == O_Ib || row->operand[2] == O_Ib)
+        emit_byte(e, (uint8_t)insn->imm);
+    return true;
+}

@@ -193,6 +193,7 @@ void translate_vectors_entry(struct translating *t);
 /* The present instruction is interpreted: what still holds of that. */
 void translate_vectors_interpreted(struct translating *t);
 bool translate_x87(struct translating *t);
+bool translate_mmx(struct translating *t);
 /* Notes the last x87 instruction, which may be seen after this.  Destroys T1. */
 void translate_x87_note(struct translating *t, struct x87_note note);
 void translate_x87_seen(struct translating *t);
