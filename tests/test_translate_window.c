@@ -18,27 +18,6 @@ static struct start spread_start(void)
     return start;
 }
 
-/* The fast path is one: in pages that are there, nothing faults and nothing is interpreted. */
-static bool check_quiet(struct pair *pair, struct start start)
-{
-    const struct program *program = pair->program;
-    const struct translator *translator = translator_of(pair->translated.rig.cpu);
-    start.keeps_pages = true;
-    for (unsigned i = 0; i < 4; i++)
-        if (!run(pair, &start, false))
-            return false;
-    const uint64_t interp = translator->count.interp, faults = translator->count.window_faults;
-    for (unsigned i = 0; i < 10; i++)
-        if (!run(pair, &start, false))
-            return false;
-    if (program->stays && translator->count.interp != interp)
-        cr_expect_fail("%s: interpreted", program->name);
-    if (!program->wanders && translator->count.window_faults != faults)
-        cr_expect_fail("%s: %llu faults where there should be none", program->name,
-                       (unsigned long long)(translator->count.window_faults - faults));
-    return true;
-}
-
 static bool check_stays(struct pair *pair)
 {
     struct start start = plain_start(pair->program->code_64);
