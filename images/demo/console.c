@@ -2,8 +2,6 @@
 #include "demo.h"
 #include "io.h"
 
-#include <stdarg.h>
-
 enum { COLUMNS = 80, ROWS = 25, COM1 = 0x3f8, COM_STATUS = 5, COM_TRANSMIT_EMPTY = 0x20 };
 
 static volatile uint16_t *const screen = (volatile uint16_t *)0xb8000;
@@ -89,47 +87,61 @@ void console_bar(unsigned x, unsigned y, unsigned width, uint8_t colour)
         screen[y * COLUMNS + i] = ' ' | colour << 8;
 }
 
-static void print_number(unsigned long value, unsigned base, unsigned width, char padding)
+static void print_digits(const char *digits, unsigned count, unsigned width, char padding)
 {
-    char digits[24];
-    unsigned count = 0;
-
-    do {
-        digits[count++] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value);
     for (; width > count; width--)
         console_put(padding);
     while (count)
         console_put(digits[--count]);
 }
 
+static void print_hex(uint64_t value, unsigned width, char padding)
+{
+    char digits[16];
+    unsigned count = 0;
+
+    do {
+        digits[count++] = "0123456789abcdef"[value & 15];
+        value >>= 4;
+    } while (value);
+    print_digits(digits, count, width, padding);
+}
+
+static void print_decimal(unsigned long value, unsigned width, char padding)
+{
+    char digits[20];
+    unsigned count = 0;
+
+    do {
+        digits[count++] = '0' + value % 10;
+        value /= 10;
+    } while (value);
+    print_digits(digits, count, width, padding);
+}
+
 static void print_signed(long value, unsigned width, char padding)
 {
     if (value < 0) {
         console_put('-');
-        print_number(-(unsigned long)value, 10, width ? width - 1 : 0, padding);
+        print_decimal(-(unsigned long)value, width ? width - 1 : 0, padding);
     } else {
-        print_number(value, 10, width, padding);
+        print_decimal(value, width, padding);
     }
 }
 
-void print(const char *format, ...)
+void vprint(const char *format, va_list arguments)
 {
-    va_list arguments;
-
-    va_start(arguments, format);
     for (; *format; format++) {
         if (*format != '%') {
             console_put(*format);
             continue;
         }
         char padding = *++format == '0' ? '0' : ' ';
-        unsigned width = 0;
+        unsigned width = 0, longs = 0;
         while (*format >= '0' && *format <= '9')
             width = width * 10 + (*format++ - '0');
-        bool is_long = *format == 'l';
-        format += is_long;
+        for (; *format == 'l'; format++)
+            longs++;
         switch (*format) {
         case 's':
             for (const char *text = va_arg(arguments, const char *); *text; text++)
@@ -139,20 +151,32 @@ void print(const char *format, ...)
             console_put(va_arg(arguments, int));
             break;
         case 'd':
-            print_signed(is_long ? va_arg(arguments, long) : va_arg(arguments, int), width,
-                         padding);
+            print_signed(longs ? va_arg(arguments, long) : va_arg(arguments, int), width, padding);
             break;
         case 'u':
+            print_decimal(longs ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
+                          width, padding);
+            break;
         case 'x':
-            print_number(is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
-                         *format == 'x' ? 16 : 10, width, padding);
+            print_hex(longs > 1 ? va_arg(arguments, unsigned long long)
+                      : longs   ? va_arg(arguments, unsigned long)
+                                : va_arg(arguments, unsigned),
+                      width, padding);
             break;
         case 'p':
-            print_number((uintptr_t)va_arg(arguments, void *), 16, 2 * sizeof(void *), '0');
+            print_hex((uintptr_t)va_arg(arguments, void *), 2 * sizeof(void *), '0');
             break;
         default:
             console_put(*format);
         }
     }
+}
+
+void print(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vprint(format, arguments);
     va_end(arguments);
 }

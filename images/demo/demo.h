@@ -7,6 +7,7 @@
 #ifndef DEMO_H
 #define DEMO_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,8 +38,9 @@ enum {
 void console_init(void);
 void console_colour(uint8_t attribute); /* VGA attribute of what follows */
 void console_put(char character);
-/* %s %c %u %d %x and %p, with zero padding and width; 32 bits, or pointer-sized after `l`. */
+/* %s %c %u %d %x and %p, with zero padding and width; 32 bits, or pointer-sized after `l`; %llx. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void vprint(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 /* A coloured rectangle of text cells at column `x`, row `y`. */
 void console_bar(unsigned x, unsigned y, unsigned width, uint8_t attribute);
 

@@ -81,22 +81,4 @@
 #define IDT_COPY_LIMIT  0x42e
 #define IVT_LIMIT       0x3ff
 
-/* --- struct state, by offset */
-#define STATE_GPR    0   /* RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, eight bytes each */
-#define STATE_IP     128
-#define STATE_CS     136
-#define STATE_FLAGS  144
-#define STATE_SS     152
-#define STATE_DS     160
-#define STATE_ES     168
-#define STATE_FS     176
-#define STATE_GS     184
-#define STATE_VECTOR 192
-#define STATE_ERROR  200
-#define STATE_GDTR   208
-#define STATE_IDTR   216
-#define STATE_CR0    224
-#define STATE_FSBASE 232
-#define STATE_GSBASE 240
-
 #endif

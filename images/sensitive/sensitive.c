@@ -6,7 +6,7 @@
 
 enum { ROUNDS = 8 };
 
-_Noreturn void sensitive_main(void);
+_Noreturn void guest_main(void);
 
 static void run(const struct probe *probe, const struct mode *mode)
 {
@@ -43,11 +43,12 @@ static void run_all(const struct mode *mode)
     }
 }
 
-void sensitive_main(void)
+void guest_main(void)
 {
     bool is_long = false;
 
     console_init();
+    *(volatile uint16_t *)TARGET_LINEAR = 0x0b0f; /* UD2 */
     tables_init_legacy();
     system_init();
     for (unsigned i = 0; i < mode_count; i++) {

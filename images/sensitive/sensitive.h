@@ -6,15 +6,16 @@
  * tells everything that differs from before: registers, flags, segment registers, memory, and the
  * system's own registers.  What nobody expected to change is therefore seen, too.
  *
- *   layout.h          addresses, selectors, offsets
+ *   layout.h          addresses, selectors
  *   probes_*.inc      the probes, by topic; probes16.S .. probes64.S assemble them by size
- *   start.S           entry; real.S, protected.S, long.S: into a probe and back, by mode
  *   tables.c          GDT, LDT, IDT, IVT, TSS, page tables
  *   modes.c           the modes: selectors and privileges
  *   probe.c           reads the table of probes; sets one up
  *   system.c          the system's registers: reset, noted, put back
  *   report.c          prints the difference (console, PCI and power are images/demo's)
  *   sensitive.c       runs it all
+ *
+ * Entry and the way into a probe and back are images/modes'.
  *
  * expected.txt says what must come out, with its sources; tests/test_sensitive.py compares.  To
  * run: ring3 -kernel images/sensitive.elf -cpu max,+monitor -nographic
@@ -24,36 +25,11 @@
 
 #include "layout.h"
 #include "probe_tags.h"
+#include "state.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R11 = 11, REGISTERS = 16 };
-
-enum { FLAG_FIXED = 1 << 1, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
-
-/* All registers of a probe, before or after it. */
-struct state {
-    uint64_t gpr[REGISTERS];
-    uint64_t ip, cs, flags, ss, ds, es, fs, gs;
-    uint64_t vector, error;
-    struct {
-        uint16_t limit;
-        uint32_t base;
-        uint16_t unused;
-    } __attribute__((packed)) gdtr, idtr;
-    uint64_t cr0;
-    uint64_t fs_base, gs_base; /* before only: long mode */
-};
-_Static_assert(offsetof(struct state, ip) == STATE_IP, "");
-_Static_assert(offsetof(struct state, gs) == STATE_GS, "");
-_Static_assert(offsetof(struct state, error) == STATE_ERROR, "");
-_Static_assert(offsetof(struct state, idtr) == STATE_IDTR, "");
-_Static_assert(offsetof(struct state, gs_base) == STATE_GSBASE, "");
-
-#define state_in  ((volatile struct state *)STATE_IN)
-#define state_out ((volatile struct state *)STATE_OUT)
 
 /* One way to run a probe. */
 struct mode {
@@ -141,12 +117,7 @@ void tables_init_legacy(void);
 void tables_init_long(void);
 void tables_reset(bool is_long); /* GDT as a probe finds it */
 
-/* --- the assembly */
-void enter_real(void);
-void enter_protected(void);
-void enter_long(void);
-void start_long_mode(void);
-extern const uint32_t handlers_32[VECTORS], handlers_64[VECTORS], handlers_16[VECTORS];
+/* --- the tables of probes */
 extern const uint32_t probes_16[], probes_32[], probes_64[]; /* each ends in 0 */
 
 #endif

@@ -1,68 +1,14 @@
 /* The registers of the system: set for a probe, taken down before and after it.
  * Sources: SDM 3A §2.5, §10.8; 4 (MSRs); 8259A and 8254 datasheets. */
+#include "control.h"
 #include "io.h"
 #include "sensitive.h"
 
 enum {
-    MSR_TSC = 0x10,
-    MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_ESP = 0x175,
-    MSR_SYSENTER_EIP = 0x176,
     PIC_MASTER = 0x20,
     PIC_SLAVE = 0xa0,
     PIT = 0x40,
-    CR0_PE = 1,
-    CR4_OSXSAVE = 1 << 18,
-    EFER_SCE = 1,
-    DR6_RESET = (int)0xffff0ff0,
-    DR7_RESET = 0x400,
 };
-#define MSR_EFER           0xc0000080
-#define MSR_STAR           0xc0000081
-#define MSR_LSTAR          0xc0000082
-#define MSR_CSTAR          0xc0000083
-#define MSR_SFMASK         0xc0000084
-#define MSR_FS_BASE        0xc0000100
-#define MSR_GS_BASE        0xc0000101
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX        0xc0000103
-
-static uint64_t rdmsr(uint32_t number)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
-    return (uint64_t)high << 32 | low;
-}
-
-static void wrmsr(uint32_t number, uint64_t value)
-{
-    __asm__ volatile("wrmsr" : : "c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-}
-
-#define READ(name)                                                                                 \
-    static uint32_t read_##name(void)                                                              \
-    {                                                                                              \
-        uint32_t value;                                                                            \
-        __asm__ volatile("mov %%" #name ", %0" : "=r"(value));                                     \
-        return value;                                                                              \
-    }
-#define WRITE(name)                                                                                \
-    static void write_##name(uint32_t value)                                                       \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                            \
-    }
-#define READ_WRITE(name) READ(name) WRITE(name)
-WRITE(cr0)
-READ_WRITE(cr2)
-READ_WRITE(cr3)
-READ_WRITE(cr4)
-READ_WRITE(dr0)
-READ_WRITE(dr1)
-READ_WRITE(dr2)
-READ_WRITE(dr3)
-READ_WRITE(dr6)
-READ_WRITE(dr7)
 
 static uint64_t read_xcr0(void)
 {
@@ -107,17 +53,6 @@ static void irq_arm(void)
 }
 
 /* --- set */
-
-static void load_tables(void)
-{
-    const struct {
-        uint16_t limit;
-        uint32_t base;
-    } __attribute__((packed)) gdt = {GDT_LIMIT, GDT}, idt = {IDT_LIMIT, IDT};
-
-    __asm__ volatile("lgdt %0" : : "m"(gdt));
-    __asm__ volatile("lidt %0" : : "m"(idt));
-}
 
 void system_init(void)
 {
@@ -198,7 +133,8 @@ void system_prepare(const struct probe *probe, const struct mode *mode, struct s
 {
     bool is_real = mode->bit == MODE_REAL;
 
-    load_tables();
+    load_gdtr(GDT, GDT_LIMIT);
+    load_idtr(IDT, IDT_LIMIT);
     tables_reset(mode_is_long(mode));
     reset_registers(probe, mode);
     note_registers(before);

@@ -1,51 +1,17 @@
 /* The tables that the processor reads: descriptors, interrupt vectors, task states, pages.
  * Sources: SDM 3A §3.4.5 and §3.5 (descriptors), §6.11, §6.14.1 (gates), §8.2.1, §8.7 (TSS), §4.5;
  * SDM 1 §19.5.2 (permission bitmap), 3A §21.3.1.2 (redirection bitmap). */
+#include "descriptor.h"
 #include "sensitive.h"
 
-/* Access bytes. */
-enum {
-    CODE = 0x9b,
-    CODE_EXEC_ONLY = 0x99,
-    CODE_CONFORMING = 0x9f,
-    DATA = 0x93,
-    DATA_READ_ONLY = 0x91,
-    DATA_FRESH = 0x92,
-    ABSENT = 0x13,
-    TSS_FREE = 0x89,
-    LDT_KIND = 0x82,
-    CALL_GATE = 0x8c,
-    INTERRUPT_GATE = 0x8e,
-    DPL_3 = 0x60,
-};
+enum { ABSENT = 0x13 };
 
-/* The flags of a descriptor: L, D/B, G. */
-enum { SIZE_16 = 0, SIZE_64 = 2, SIZE_32 = 4, PAGES = 8 };
-
-/* Task states: offsets, in the 32-bit and the 64-bit one; the bitmap has ports to 3FFh. */
+/* Both task states: the bitmaps, that of the ports to 3FFh. */
 enum {
-    TSS_SP0 = 4,
-    TSS_SS0 = 8,
-    TSS_IST1 = 36,
-    TSS_MAP = 102,
     REDIRECTION = 104,
     BITMAP = REDIRECTION + 32,
     BITMAP_END = BITMAP + 128,
 };
-
-enum { PAGE_PRESENT_WRITE_USER = 7, PAGE_LARGE = 0x80 };
-
-static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
-{
-    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
-           (uint64_t)(limit >> 16) << 48 | (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
-}
-
-static uint64_t gate(uint32_t offset, unsigned selector, unsigned access)
-{
-    return (offset & 0xffff) | selector << 16 | (uint64_t)access << 40 |
-           (uint64_t)(offset >> 16) << 48;
-}
 
 static void set(unsigned selector, uint64_t value)
 {

@@ -3,7 +3,7 @@
 # The guest itself stays 32-bit code, in compatibility mode.  Memory is named by number here, for a
 # 32-bit object file has no relocations of 64-bit code.
 # Sources: SDM 3A §10.8.5 (initialising IA-32e mode), §6.14
-#include "layout.h"
+#include "state.h"
 
 #define IN(field)  STATE_IN + STATE_##field
 #define OUT(field) STATE_OUT + STATE_##field
@@ -113,6 +113,9 @@ take_down:
         mov     %r15, OUT_GPR(15)
         popq    OUT(VECTOR)
         popq    OUT(ERROR)
+        mov     %rsp, OUT(FRAME)
+        mov     %cs, OUT(HANDLER_CS)
+        mov     %ss, OUT(HANDLER_SS)
         popq    OUT(IP)
         popq    OUT(CS)
         popq    OUT(FLAGS)

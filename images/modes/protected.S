@@ -1,11 +1,11 @@
-# Into a probe of protected or virtual-8086 mode, and back through its exception.
+# Into protected or virtual-8086 mode, and back through an exception or interrupt.
 #
 # QUIRK: IRET to a 16-bit stack leaves the upper half of ESP as it was: the frame for it lies low
 # (ENTRY_TOP), so that it is 0.
 # INV-1: nothing is pushed on a probe's stack before it starts; only the exception's frame comes
 #        below what it left there.
 # Sources: SDM 2A IRET, 3A §6.12.1, §21.2
-#include "layout.h"
+#include "state.h"
 
 #define IN(field)  STATE_IN + STATE_##field
 #define OUT(field) STATE_OUT + STATE_##field
@@ -124,6 +124,9 @@ take_down:
         mov     %eax, OUT(GS)
         popl    OUT(VECTOR)
         popl    OUT(ERROR)
+        mov     %esp, OUT(FRAME)
+        mov     %cs, OUT(HANDLER_CS)
+        mov     %ss, OUT(HANDLER_SS)
         popl    OUT(IP)
         popl    %eax
         movzwl  %ax, %eax

@@ -2,7 +2,7 @@
 #
 # This code lies in the 64 KiB from LOW_BASE: real-mode segment 1000h, selector SEL_CODE16_0.
 # Sources: SDM 3A §10.9 (switching modes), §21.1
-#include "layout.h"
+#include "state.h"
 
 #define SEGMENT    (LOW_BASE >> 4)
 #define IN(field)  (STATE_IN - LOW_BASE + STATE_##field)

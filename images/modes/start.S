@@ -1,6 +1,6 @@
 # Entry in protected mode: our own GDT and stack, the code below 1 MiB to its place, then C.
         .include "multiboot.inc"
-#include "layout.h"
+#include "state.h"
 
         .section .text
         .code32
@@ -18,19 +18,17 @@ _start:
         mov     %ecx, %gs
         mov     %ecx, %ss
 
-        .macro  PLACE section
-        mov     $load_\section, %esi
-        mov     $start_\section, %edi
-        mov     $end_\section, %ecx
+        mov     $placed, %ebx                   # the linker script's: load address, start, end
+2:      mov     (%ebx), %esi
+        mov     4(%ebx), %edi
+        mov     8(%ebx), %ecx
+        add     $12, %ebx
+        test    %ecx, %ecx
+        jz      3f
         sub     %edi, %ecx
         rep movsb
-        .endm
-        PLACE   low
-        PLACE   slots16
-        PLACE   slots32
-        PLACE   slots64
-        movw    $0x0b0f, TARGET_LINEAR          # UD2
-        call    sensitive_main
+        jmp     2b
+3:      call    guest_main
 
         .section .rodata
         .align 8
