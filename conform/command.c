@@ -15,6 +15,7 @@ static void print_help(FILE *out)
         "Runs vectors: captured from real processors (MOO, JSON), or in ring3's own format (.r3v), "
         "plain or gzipped.\n"
         "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
+        "  --model MODEL       run ring3's own cases on this one of -cpu; max unless given\n"
         "  --only PATTERN      only these opcodes: 'F6.*', '0F.A*'\n"
         "  --strict            the named differences of old processors count as failures\n"
         "  --fail-fast         stop at the first failure\n"
@@ -50,6 +51,17 @@ static int parse_cpu(struct suite_options *options, const char *text, struct err
     return 0;
 }
 
+static int parse_model(struct suite_options *options, const char *text, struct error *error)
+{
+    struct cpu_model model;
+
+    options->model = text;
+    if (strlen(text) >= SUITE_MODEL_TEXT)
+        return error_set(error, EINVAL, "--model: has more than %u letters; write it shorter",
+                         SUITE_MODEL_TEXT - 1);
+    return cpu_model_parse(text, &model, error);
+}
+
 static int parse_engine(struct suite_options *options, const char *text, struct error *error)
 {
     options->engines = engines_by_name(text);
@@ -69,6 +81,7 @@ static int parse_case(struct suite_options *options, const char *text, struct er
 
 enum {
     OPTION_CPU = 256,
+    OPTION_MODEL,
     OPTION_ONLY,
     OPTION_STRICT,
     OPTION_FAIL_FAST,
@@ -85,6 +98,7 @@ enum {
 
 static const struct option option_table[] = {
     {"cpu", required_argument, NULL, OPTION_CPU},
+    {"model", required_argument, NULL, OPTION_MODEL},
     {"only", required_argument, NULL, OPTION_ONLY},
     {"strict", no_argument, NULL, OPTION_STRICT},
     {"fail-fast", no_argument, NULL, OPTION_FAIL_FAST},
@@ -106,6 +120,8 @@ static int parse_option(struct suite_options *options, int option, char *const a
     switch (option) {
     case OPTION_CPU:
         return parse_cpu(options, optarg, error);
+    case OPTION_MODEL:
+        return parse_model(options, optarg, error);
     case OPTION_ONLY:
         options->only = optarg;
         return 0;
@@ -153,7 +169,8 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
     struct suite_options *options = &suite->options;
     int option, result = 0;
 
-    *options = (struct suite_options){.engines = 1u << ENGINE_INTERP, .shard = 1, .shards = 1};
+    *options = (struct suite_options){
+        .engines = 1u << ENGINE_INTERP, .shard = 1, .shards = 1, .model = SUITE_MODEL};
     optind = 0; /* WHY: starts getopt afresh, for a second call in one process */
     while (!result && (option = getopt_long(argc, argv, ":d:", option_table, NULL)) >= 0) {
         if (option == OPTION_HELP) {

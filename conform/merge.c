@@ -58,7 +58,24 @@ static const char *read_text(const char *at, char *to, size_t size)
 
 static bool adds_up(const struct tally *tally)
 {
-    return tally->cases == tally->passed + tally->excused + tally->failed;
+    return tally->cases == tally->passed + tally->excused + tally->failed + tally->lacking;
+}
+
+/* What is behind the counts at `at`; NULL when they are none, or do not add up. */
+static const char *read_counts(const char *at, struct tally *tally)
+{
+    unsigned long long cases, passed, excused, failed, lacking;
+    int end = 0;
+
+    if (sscanf(at,
+               " \"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu, "
+               "\"lacking\": %llu%n",
+               &cases, &passed, &excused, &failed, &lacking, &end) != 5 ||
+        !end)
+        return NULL;
+    *tally = (struct tally){
+        .cases = cases, .passed = passed, .excused = excused, .failed = failed, .lacking = lacking};
+    return adds_up(tally) ? at + end : NULL;
 }
 
 static void tally_add(struct tally *to, const struct tally *from)
@@ -71,30 +88,36 @@ static void tally_add(struct tally *to, const struct tally *from)
     to->passed += from->passed;
     to->excused += from->excused;
     to->failed += from->failed;
+    to->lacking += from->lacking;
 }
 
-static int merge_head(struct part *part, struct parts *parts, struct error *error)
+static int merge_head(struct part *part, struct suite *suite, struct parts *parts,
+                      struct error *error)
 {
-    char strict[6], engine[10];
+    char strict[6], engine[10], model[SUITE_MODEL_TEXT];
+    struct cpu_model parsed;
     unsigned shard, shards, files, damaged;
 
     if (!next_line(part) || strcmp(part->line, "{\n") || !next_line(part) ||
         sscanf(part->line,
-               " \"engine\": \"%9[a-z]\", \"strict\": %5[a-z], \"shard\": %u, \"shards\": %u, "
-               "\"files\": %u, \"damaged\": %u,",
-               engine, strict, &shard, &shards, &files, &damaged) != 6 ||
-        !engines_by_name(engine) || !shard || shard > shards || shards > UINT16_MAX)
+               " \"engine\": \"%9[a-z]\", \"model\": \"%95[^\"]\", \"strict\": %5[a-z], "
+               "\"shard\": %u, \"shards\": %u, \"files\": %u, \"damaged\": %u,",
+               engine, model, strict, &shard, &shards, &files, &damaged) != 7 ||
+        cpu_model_parse(model, &parsed, error) || !engines_by_name(engine) || !shard ||
+        shard > shards || shards > UINT16_MAX)
         return malformed(part, error);
     if (!parts->seen) {
         parts->seen = calloc(shards, sizeof *parts->seen);
         parts->shards = shards;
         parts->strict = !strcmp(strict, "true");
         parts->engines = engines_by_name(engine);
+        memcpy(suite->model_text, model, sizeof model);
+        suite->options.model = suite->model_text;
         if (!parts->seen)
             return error_set(error, ENOMEM, "no memory left for the counts");
     }
     if (shards != parts->shards || parts->strict != !strcmp(strict, "true") ||
-        parts->engines != engines_by_name(engine))
+        parts->engines != engines_by_name(engine) || strcmp(model, suite->model_text))
         return error_set(error, EINVAL, "%s: of another run: give the shards of one only",
                          part->path);
     if (parts->seen[shard - 1])
@@ -119,34 +142,47 @@ static int key_by_text(const char *text)
     return -1;
 }
 
+/* The section of that name in a report; NULL, and the line: there is none. */
+static struct section *section_by_name(struct part *part, struct suite *suite, const char *name,
+                                       struct error *error)
+{
+    const struct processor *processor = processor_by_name(name);
+    struct section *section =
+        suite_section(suite, processor ? processor : processor_modern(), error);
+
+    if (section && strcmp(section_name(section), name)) {
+        malformed(part, error);
+        return NULL;
+    }
+    return section;
+}
+
 static int merge_row(struct part *part, struct suite *suite, struct tally *sum, struct error *error)
 {
-    char cpu[8], opcode[INSTRUCTION_KEY_TEXT];
-    unsigned long long cases, passed, excused, failed, first = 0;
+    char cpu[16], opcode[INSTRUCTION_KEY_TEXT];
+    unsigned long long first = 0;
+    struct tally tally;
     int end = 0;
 
     if (sscanf(part->line,
-               " {\"cpu\": \"%7[^\"]\", \"opcode\": \"%7[^\"]\", \"mnemonic\": \"%*[^\"]\", "
-               "\"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu%n",
-               cpu, opcode, &cases, &passed, &excused, &failed, &end) != 6 ||
+               " {\"cpu\": \"%15[^\"]\", \"opcode\": \"%7[^\"]\", \"mnemonic\": \"%*[^\"]\",%n",
+               cpu, opcode, &end) != 2 ||
         !end)
         return malformed(part, error);
-    struct tally tally = {.cases = cases, .passed = passed, .excused = excused, .failed = failed};
-    const char *rest = part->line + end;
-    if (failed) {
+    const char *rest = read_counts(part->line + end, &tally);
+    if (rest && tally.failed) {
         end = 0;
         if (sscanf(rest, ", \"first_number\": %llu, \"first\": \"%n", &first, &end) != 1 || !end)
             return malformed(part, error);
         rest = read_text(rest + end, tally.first, sizeof tally.first);
         tally.first_number = first;
     }
-    const struct processor *processor = processor_by_name(cpu);
     int key = key_by_text(opcode);
-    if (!rest || *rest != '}' || !processor || key < 0 || !adds_up(&tally))
+    if (!rest || *rest != '}' || key < 0)
         return malformed(part, error);
-    struct section *section = suite_section(suite, processor, error);
+    struct section *section = section_by_name(part, suite, cpu, error);
     if (!section)
-        return -ENOMEM;
+        return -EINVAL;
     tally_add(&section->tallies[key], &tally);
     tally_add(sum, &tally);
     return 0;
@@ -170,21 +206,31 @@ static int merge_difference(struct part *part, struct suite *suite, struct tally
     return malformed(part, error);
 }
 
+static int merge_feature(struct part *part, struct suite *suite, struct tally *sum,
+                         struct error *error)
+{
+    char name[32];
+    unsigned long long cases;
+
+    if (sscanf(part->line, " {\"cases\": %llu, \"feature\": \"%31[^\"]\"", &cases, name) != 2 ||
+        feature_by_name(name) == FEATURE_COUNT)
+        return malformed(part, error);
+    suite->by_feature[feature_by_name(name)] += cases;
+    return 0;
+}
+
 static int merge_engine(struct part *part, struct suite *suite, struct tally *sum,
                         struct error *error)
 {
     char name[10];
-    unsigned long long cases, passed, excused, failed;
+    struct tally tally;
+    int end = 0;
 
-    if (sscanf(part->line,
-               " {\"engine\": \"%9[a-z]\", \"cases\": %llu, \"passed\": %llu, "
-               "\"excused\": %llu, \"failed\": %llu}",
-               name, &cases, &passed, &excused, &failed) != 5)
+    if (sscanf(part->line, " {\"engine\": \"%9[a-z]\",%n", name, &end) != 1 || !end ||
+        !read_counts(part->line + end, &tally))
         return malformed(part, error);
-    const struct tally tally = {
-        .cases = cases, .passed = passed, .excused = excused, .failed = failed};
     for (enum engine engine = 0; engine < ENGINES; engine++)
-        if (!strcmp(engine_name(engine), name) && adds_up(&tally)) {
+        if (!strcmp(engine_name(engine), name)) {
             tally_add(&suite->by_engine[engine], &tally);
             return 0;
         }
@@ -216,27 +262,25 @@ static int merge_list(struct part *part, struct suite *suite, const char *name, 
 static int merge_lines(struct part *part, struct suite *suite, struct parts *parts,
                        struct error *error)
 {
-    unsigned long long cases, passed, excused, failed;
-    struct tally sum = {0};
-    int result = merge_head(part, parts, error);
+    struct tally total, sum = {0};
+    int result = merge_head(part, suite, parts, error);
 
     if (result)
         return result;
-    if (!next_line(part) ||
-        sscanf(part->line,
-               " \"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu,", &cases,
-               &passed, &excused, &failed) != 4)
+    if (!next_line(part) || !read_counts(part->line, &total))
         return malformed(part, error);
     result = merge_list(part, suite, "engines", merge_engine, NULL, error);
     if (!result)
         result = merge_list(part, suite, "opcodes", merge_row, &sum, error);
     if (result)
         return result;
-    if (sum.cases != cases || sum.passed != passed || sum.excused != excused ||
-        sum.failed != failed)
+    if (sum.cases != total.cases || sum.passed != total.passed || sum.excused != total.excused ||
+        sum.failed != total.failed)
         return error_set(error, EINVAL, "%s: its rows do not add up to its sum", part->path);
     tally_add(&suite->total, &sum);
     result = merge_list(part, suite, "differences", merge_difference, NULL, error);
+    if (!result)
+        result = merge_list(part, suite, "lacking", merge_feature, NULL, error);
     if (!result && (!next_line(part) || strcmp(part->line, "}\n")))
         result = malformed(part, error);
     return result;

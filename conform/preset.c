@@ -74,6 +74,23 @@ static bool is_long(enum preset preset)
     return preset == PRESET_COMPATIBILITY || preset == PRESET_LONG;
 }
 
+struct feature_set preset_needs(enum preset preset)
+{
+    struct feature_set needs = {{0}};
+
+    feature_add(&needs, FEAT_FXSR); /* CR4.OSFXSR and OSXMMEXCPT */
+    feature_add(&needs, FEAT_SSE);
+    if (preset == PRESET_PAGED_32)
+        feature_add(&needs, FEAT_PSE);
+    if (is_long(preset)) {
+        feature_add(&needs, FEAT_PAE);
+        feature_add(&needs, FEAT_NX);
+        feature_add(&needs, FEAT_SYSCALL);
+        feature_add(&needs, FEAT_LM);
+    }
+    return needs;
+}
+
 /* --- the state */
 
 static void put_segment(struct state *state, unsigned seg, uint16_t selector, uint32_t base,

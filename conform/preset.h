@@ -33,6 +33,8 @@ const char *preset_name(enum preset preset);
 enum preset preset_by_name(const char *name);
 /* Is there more than one privilege in it? */
 bool preset_takes_cpl(enum preset preset, unsigned cpl);
+/* The features without which no processor can be in it. */
+struct feature_set preset_needs(enum preset preset);
 /* The processor's state at the start of a case. */
 void preset_state(enum preset preset, unsigned cpl, struct state *state);
 /* Writes tables and handlers into RAM that is zero. */

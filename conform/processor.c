@@ -10,7 +10,7 @@ static const struct processor processors[PROCESSORS] = {
     {"8086", {"8086", "8088"}, "486", FAMILY_8086, 0x0fd5, false, true},
     {"286", {"C286", "286", "80286"}, "486", FAMILY_286, 0x0fd5, true, false},
     {"386", {"386E", "386", "80386", "386D"}, "486", FAMILY_386, 0x37fd5, true, false},
-    {"max", {NULL}, "max", FAMILY_MODERN, UINT32_MAX, false, false},
+    {"max", {NULL}, NULL, FAMILY_MODERN, UINT32_MAX, false, false},
 };
 
 const struct processor *processor_by_number(unsigned number)

@@ -16,7 +16,7 @@ enum processor_family {
 struct processor {
     const char *name;   /* as --cpu takes it */
     const char *ids[5]; /* as files name it; ends with NULL */
-    const char *model;  /* of -cpu: ring3's nearest */
+    const char *model;  /* of -cpu: ring3's nearest; NULL: as --model says */
     enum processor_family family;
     uint32_t flags; /* that exist in real mode; the others have fixed values */
     bool halts;     /* a case ends at a HLT; else after one instruction */

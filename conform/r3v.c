@@ -154,6 +154,21 @@ static int read_bytes(struct r3v *r3v, char *rest, uint8_t *bytes, unsigned max,
     return *count ? 0 : wrong(r3v, error, "", "no bytes");
 }
 
+static int say_needs(struct r3v *r3v, char *rest, struct error *error)
+{
+    char *name = next_word(&rest);
+
+    if (!name)
+        return wrong(r3v, error, "needs", "names no feature");
+    for (; name; name = next_word(&rest)) {
+        enum feature feature = feature_by_name(name);
+        if (feature == FEATURE_COUNT)
+            return wrong(r3v, error, name, "no such feature; ring3 run -cpu help lists them");
+        feature_add(&r3v->present.needs, feature);
+    }
+    return 0;
+}
+
 static int say_code(struct r3v *r3v, char *rest, struct error *error)
 {
     struct state_case *c = &r3v->present;
@@ -329,6 +344,7 @@ static const struct {
 } lines[] = {
     {"see", say_see},
     {"mode", say_mode},
+    {"needs", say_needs},
     {"code", say_code},
     {"init", say_init},
     {"memory", say_memory},

@@ -133,6 +133,8 @@ void report_command(FILE *to, const struct suite *suite, const char *path, enum 
         fputs(" --strict", to);
     if (options->processor)
         fprintf(to, " --cpu %s", options->processor->name);
+    if (strcmp(options->model, SUITE_MODEL))
+        fprintf(to, " --model %s", options->model);
     fputs(" -d in_asm,out_asm", to);
     print_word(to, path);
     fputc('\n', to);
@@ -231,31 +233,54 @@ static void print_differences(const struct suite *suite)
     }
 }
 
+static void print_lacking(const struct suite *suite)
+{
+    if (suite->total.lacking)
+        fputs("\n   cases  not run: need a feature that the processor lacks\n", suite->out);
+    for (enum feature feature = 0; feature < FEATURE_COUNT; feature++)
+        if (suite->by_feature[feature])
+            fprintf(suite->out, "%8llu  %s\n", number(suite->by_feature[feature]),
+                    feature_name(feature));
+}
+
+/* ", 3 not run", or nothing. */
+static void print_not_run(const struct suite *suite, const struct tally *tally)
+{
+    if (tally->lacking)
+        fprintf(suite->out, ", %llu not run", number(tally->lacking));
+}
+
 static void print_engines(const struct suite *suite)
 {
-    for (enum engine engine = 0; engine < ENGINES; engine++)
-        if (suite->options.engines >> engine & 1)
-            fprintf(suite->out, "%s: %llu passed, %llu excused, %llu failed\n", engine_name(engine),
-                    number(suite->by_engine[engine].passed),
-                    number(suite->by_engine[engine].excused),
-                    number(suite->by_engine[engine].failed));
+    for (enum engine engine = 0; engine < ENGINES; engine++) {
+        if (!(suite->options.engines >> engine & 1))
+            continue;
+        fprintf(suite->out, "%s: %llu passed, %llu excused, %llu failed", engine_name(engine),
+                number(suite->by_engine[engine].passed), number(suite->by_engine[engine].excused),
+                number(suite->by_engine[engine].failed));
+        print_not_run(suite, &suite->by_engine[engine]);
+        fputc('\n', suite->out);
+    }
 }
 
 void report_table(const struct suite *suite)
 {
     struct row row = {NULL};
 
-    fputs("cpu   opcode   mnemonic     cases   passed  excused   failed\n", suite->out);
+    fputs("cpu   opcode   mnemonic     cases   passed  excused   failed  not run\n", suite->out);
     while (next_row(suite, &row))
-        fprintf(suite->out, "%-5s %-8s %-9s %8llu %8llu %8llu %8llu\n",
-                row.section->processor->name, row.text, row.mnemonic, number(row.tally->cases),
-                number(row.tally->passed), number(row.tally->excused), number(row.tally->failed));
+        fprintf(suite->out, "%-5s %-8s %-9s %8llu %8llu %8llu %8llu %8llu\n",
+                section_name(row.section), row.text, row.mnemonic, number(row.tally->cases),
+                number(row.tally->passed), number(row.tally->excused), number(row.tally->failed),
+                number(row.tally->lacking));
     print_differences(suite);
+    print_lacking(suite);
     fprintf(suite->out,
             "\n%llu cases in %u files: %llu passed, %llu excused by named differences, "
             "%llu failed",
             number(suite->total.cases), suite->files, number(suite->total.passed),
             number(suite->total.excused), number(suite->total.failed));
+    print_not_run(suite, &suite->total);
     if (suite->files_damaged)
         fprintf(suite->out, "; %u files damaged or unreadable", suite->files_damaged);
     fputc('\n', suite->out);
@@ -292,10 +317,13 @@ void report_tap(const struct suite *suite)
 
     fputs("TAP version 13\n", suite->out);
     while (next_row(suite, &row)) {
-        fprintf(suite->out, "%s %u - %s %s %s: %llu cases, %llu excused, %llu failed\n",
-                row.tally->failed ? "not ok" : "ok", ++tests, row.section->processor->name,
-                row.text, row.mnemonic, number(row.tally->cases), number(row.tally->excused),
+        fprintf(suite->out, "%s %u - %s %s %s: %llu cases, %llu excused, %llu failed",
+                row.tally->failed ? "not ok" : "ok", ++tests, section_name(row.section), row.text,
+                row.mnemonic, number(row.tally->cases), number(row.tally->excused),
                 number(row.tally->failed));
+        print_not_run(suite, row.tally);
+        fputs(row.tally->lacking == row.tally->cases ? " # SKIP lacks features\n" : "\n",
+              suite->out);
         if (row.tally->failed)
             fprintf(suite->out, "# %s\n", row.tally->first);
     }
@@ -320,9 +348,11 @@ static void json_text(FILE *to, const char *text)
 
 static void json_counts(FILE *to, const struct tally *tally)
 {
-    fprintf(to, "\"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu",
+    fprintf(to,
+            "\"cases\": %llu, \"passed\": %llu, \"excused\": %llu, \"failed\": %llu, "
+            "\"lacking\": %llu",
             number(tally->cases), number(tally->passed), number(tally->excused),
-            number(tally->failed));
+            number(tally->failed), number(tally->lacking));
 }
 
 void report_json(const struct suite *suite)
@@ -331,10 +361,12 @@ void report_json(const struct suite *suite)
     const char *separator = "";
 
     fprintf(suite->out,
-            "{\n  \"engine\": \"%s\", \"strict\": %s, \"shard\": %u, \"shards\": %u, "
+            "{\n  \"engine\": \"%s\", \"model\": \"%s\", \"strict\": %s, \"shard\": %u, "
+            "\"shards\": %u, "
             "\"files\": %u, \"damaged\": %u,\n  ",
-            engines_name(suite->options.engines), suite->options.strict ? "true" : "false",
-            suite->options.shard, suite->options.shards, suite->files, suite->files_damaged);
+            engines_name(suite->options.engines), suite->options.model,
+            suite->options.strict ? "true" : "false", suite->options.shard, suite->options.shards,
+            suite->files, suite->files_damaged);
     json_counts(suite->out, &suite->total);
     fputs(",\n  \"engines\": [", suite->out);
     for (enum engine engine = 0; engine < ENGINES; engine++) {
@@ -349,7 +381,7 @@ void report_json(const struct suite *suite)
     separator = "";
     for (; next_row(suite, &row); separator = ",") {
         fprintf(suite->out, "%s\n    {\"cpu\": \"%s\", \"opcode\": \"%s\", \"mnemonic\": \"%s\", ",
-                separator, row.section->processor->name, row.text, row.mnemonic);
+                separator, section_name(row.section), row.text, row.mnemonic);
         json_counts(suite->out, row.tally);
         if (row.tally->failed) {
             fprintf(suite->out,
@@ -369,6 +401,15 @@ void report_json(const struct suite *suite)
         fputs(", \"cause\": ", suite->out);
         json_text(suite->out, differences[n].cause);
         fputc('}', suite->out);
+        separator = ",";
+    }
+    fputs("\n  ],\n  \"lacking\": [", suite->out);
+    separator = "";
+    for (enum feature feature = 0; feature < FEATURE_COUNT; feature++) {
+        if (!suite->by_feature[feature])
+            continue;
+        fprintf(suite->out, "%s\n    {\"cases\": %llu, \"feature\": \"%s\"}", separator,
+                number(suite->by_feature[feature]), feature_name(feature));
         separator = ",";
     }
     fputs("\n  ]\n}\n", suite->out);
@@ -408,16 +449,16 @@ static void junit_section(FILE *to, const struct suite *suite, const struct sect
             tests++;
             failures += row.tally->failed != 0;
         }
-    fprintf(to, "  <testsuite name=\"%s\" tests=\"%u\" failures=\"%u\">\n",
-            section->processor->name, tests, failures);
+    fprintf(to, "  <testsuite name=\"%s\" tests=\"%u\" failures=\"%u\">\n", section_name(section),
+            tests, failures);
     row = (struct row){NULL};
     while (next_row(suite, &row)) {
         if (row.section != section)
             continue;
-        fprintf(to, "    <testcase classname=\"%s\" name=\"%s %s\"", section->processor->name,
+        fprintf(to, "    <testcase classname=\"%s\" name=\"%s %s\"", section_name(section),
                 row.text, row.mnemonic);
         if (!row.tally->failed) {
-            fputs("/>\n", to);
+            fputs(row.tally->lacking == row.tally->cases ? "><skipped/></testcase>\n" : "/>\n", to);
             continue;
         }
         fprintf(to, ">\n      <failure message=\"%llu of %llu cases; first ",

@@ -26,6 +26,15 @@ uint64_t state_case_code_at(const struct state_case *c)
                                               : (uint32_t)(word(&c->initial, SF_CS_BASE) + rip);
 }
 
+struct feature_set state_case_lacks(const struct state_case *c, const struct cpu_model *model)
+{
+    struct feature_set lacks = preset_needs(c->preset);
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(lacks.words); i++)
+        lacks.words[i] = (lacks.words[i] | c->needs.words[i]) & ~model->features.words[i];
+    return lacks;
+}
+
 void state_case_free(struct state_case *c)
 {
     free(c->initial_memory.bytes);
@@ -47,6 +56,17 @@ static void write_fields(FILE *to, const char *keyword, const struct state *stat
         fprintf(to, " %s=", state_field_name(field));
         state_value_write(to, &state->value[field]);
     }
+    fputc('\n', to);
+}
+
+static void write_needs(FILE *to, const struct feature_set *needs)
+{
+    if (!feature_any(needs))
+        return;
+    fputs("needs", to);
+    for (enum feature feature = 0; feature < FEATURE_COUNT; feature++)
+        if (feature_has(needs, feature))
+            fprintf(to, " %s", feature_name(feature));
     fputc('\n', to);
 }
 
@@ -100,6 +120,7 @@ void state_case_write(FILE *to, const struct state_case *c)
         fprintf(to, "see %s\n", c->see);
     fprintf(to, "mode %s%s\n", preset_name(c->preset),
             c->cpl && c->preset != PRESET_V86 ? " cpl 3" : "");
+    write_needs(to, &c->needs);
     write_fields(to, "init", &c->initial, &c->given);
     fputs("code ", to);
     for (unsigned i = 0; i < c->code_length; i++)

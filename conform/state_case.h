@@ -31,6 +31,7 @@ struct state_case {
     char name[CASE_TEXT_MAX], see[CASE_TEXT_MAX]; /* see: the manual's section */
     enum preset preset;
     unsigned cpl;
+    struct feature_set needs; /* a processor without one of them does not run the case */
     uint8_t code[CASE_CODE_MAX];
     unsigned code_length;
     unsigned steps;
@@ -50,6 +51,8 @@ unsigned state_case_code_size(const struct state_case *c);
 void state_case_free(struct state_case *c);
 /* "exception 13 error=0"; nothing when none is expected. */
 void case_exception_write(FILE *to, const struct case_exception *exception);
+/* The features that the case needs and the processor lacks. */
+struct feature_set state_case_lacks(const struct state_case *c, const struct cpu_model *model);
 /* Writes it as r3v_next() reads it. */
 void state_case_write(FILE *to, const struct state_case *c);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* From good to bad. */
-enum verdict { VERDICT_PASSED, VERDICT_EXCUSED, VERDICT_FAILED };
+enum verdict { VERDICT_PASSED, VERDICT_EXCUSED, VERDICT_LACKING, VERDICT_FAILED };
 
 static const char *const engine_sets[1 << ENGINES] = {"", "interp", "translate", "both"};
 
@@ -32,6 +32,11 @@ static void complain(struct suite *suite, const char *text)
     fprintf(suite->err, "ring3: %s\n", text);
 }
 
+static const char *model_of(const struct suite *suite, const struct processor *processor)
+{
+    return processor == processor_modern() ? suite->options.model : processor->model;
+}
+
 struct section *suite_section(struct suite *suite, const struct processor *processor,
                               struct error *error)
 {
@@ -39,7 +44,7 @@ struct section *suite_section(struct suite *suite, const struct processor *proce
 
     if (section->tallies)
         return section;
-    if (cpu_model_parse(processor->model, &section->model, error))
+    if (cpu_model_parse(model_of(suite, processor), &section->model, error))
         return NULL;
     section->processor = processor;
     section->tallies = calloc(INSTRUCTION_KEYS, sizeof *section->tallies);
@@ -55,14 +60,15 @@ static bool runs_in(const struct suite *suite, enum engine engine)
     return suite->options.engines >> engine & 1;
 }
 
-static int make_runner(struct section *section, enum engine engine, struct error *error)
+static int make_runner(const struct suite *suite, struct section *section, enum engine engine,
+                       struct error *error)
 {
     const struct processor *processor = section->processor;
 
     if (section->runners[engine] || section->state_runners[engine])
         return 0;
     if (processor == processor_modern())
-        section->state_runners[engine] = state_runner_new(processor->model, engine, error);
+        section->state_runners[engine] = state_runner_new(suite->options.model, engine, error);
     else
         section->runners[engine] = runner_new(processor, engine, error);
     return section->runners[engine] || section->state_runners[engine] ? 0 : -ENOMEM;
@@ -75,7 +81,7 @@ static struct section *section_to_run(struct suite *suite, const struct processo
     struct section *section = suite_section(suite, processor, error);
 
     for (enum engine engine = 0; section && engine < ENGINES; engine++)
-        if (runs_in(suite, engine) && make_runner(section, engine, error))
+        if (runs_in(suite, engine) && make_runner(suite, section, engine, error))
             return NULL;
     return section;
 }
@@ -131,6 +137,7 @@ static void count(struct tally *tally, enum verdict verdict)
     tally->passed += verdict == VERDICT_PASSED;
     tally->excused += verdict == VERDICT_EXCUSED;
     tally->failed += verdict == VERDICT_FAILED;
+    tally->lacking += verdict == VERDICT_LACKING;
 }
 
 /* Both have ended otherwise than the captured processor: but for flags they must agree. */
@@ -271,11 +278,31 @@ static void report_state_failure(struct suite *suite, const char *path, enum eng
     report_command(to, suite, path, engine);
 }
 
+/* True, and counted, when the processor lacks something that the case needs. */
+static bool lacks_features(struct suite *suite, const struct section *section,
+                           const struct state_case *c)
+{
+    const struct feature_set lacks = state_case_lacks(c, &section->model);
+
+    if (!feature_any(&lacks))
+        return false;
+    for (enum feature feature = 0; feature < FEATURE_COUNT; feature++)
+        suite->by_feature[feature] += feature_has(&lacks, feature);
+    for (enum engine engine = 0; engine < ENGINES; engine++)
+        if (runs_in(suite, engine))
+            count(&suite->by_engine[engine], VERDICT_LACKING);
+    return true;
+}
+
 static int run_state_engines(struct suite *suite, struct section *section, const char *path,
                              const struct state_case *c, enum verdict *worst, struct error *error)
 {
     struct state_outcome outcome;
 
+    if (lacks_features(suite, section, c)) {
+        *worst = VERDICT_LACKING;
+        return 0;
+    }
     *worst = VERDICT_PASSED;
     for (enum engine engine = 0; engine < ENGINES; engine++) {
         if (!runs_in(suite, engine))

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-enum { SUITE_FIRST_TEXT = 160 };
+enum { SUITE_FIRST_TEXT = 160, SUITE_MODEL_TEXT = 96 };
+
+/* What ring3's own cases run on unless told: all that there is. */
+#define SUITE_MODEL "max,+monitor"
 
 struct suite_options {
     const struct processor *processor; /* --cpu; NULL: as each file says */
@@ -18,11 +21,13 @@ struct suite_options {
     bool tap, json, merge, coverage;
     unsigned number; /* --case: only this one of each file, from 1; 0: all */
     const char *junit;
+    const char *model; /* of ring3's own cases, as -cpu takes it */
 };
 
-/* The cases of one opcode of one processor: cases = passed + excused + failed. */
+/* The cases of one opcode of one processor: cases = passed + excused + failed + lacking. */
 struct tally {
     uint64_t cases, passed, excused, failed;
+    uint64_t lacking;      /* not run: the processor lacks a feature that the case needs */
     uint64_t first_number; /* of the case that failed first, counted from 1 over all shards */
     char first[SUITE_FIRST_TEXT]; /* "FILE case N: NAME" */
 };
@@ -38,6 +43,7 @@ struct section {
 
 struct suite {
     struct suite_options options;
+    char model_text[SUITE_MODEL_TEXT]; /* options.model of the run whose reports are merged */
     FILE *out, *err;
     struct section sections[PROCESSORS];
     unsigned number; /* of the present case in its file, from 1 */
@@ -45,12 +51,20 @@ struct suite {
                     [OPCODE_COUNT]; /* cases whose first instruction is of the row, not failed */
     uint64_t seen;                  /* cases that --only lets through: what shards are dealt from */
     uint64_t by_difference[DIFFERENCES_MAX];
-    struct tally total;              /* a case counts once, as the worst of its engines */
-    struct tally by_engine[ENGINES]; /* only the counts */
+    uint64_t by_feature[FEATURE_COUNT]; /* cases that lacked it */
+    struct tally total;                 /* a case counts once, as the worst of its engines */
+    struct tally by_engine[ENGINES];    /* only the counts */
     unsigned files, files_damaged;
     bool stop; /* --fail-fast */
     double last_progress;
 };
+
+/* What reports call the section's processor. */
+static inline const char *section_name(const struct section *section)
+{
+    return section->processor == processor_modern() ? section->model.name
+                                                    : section->processor->name;
+}
 
 /* Runs one file; complaints go to suite->err. */
 void suite_file(struct suite *suite, const char *path, unsigned number, unsigned count);

@@ -29,6 +29,14 @@ static inline void feature_add(struct feature_set *set, enum feature feature)
     set->words[feature / 64] |= UINT64_C(1) << (feature % 64);
 }
 
+static inline bool feature_any(const struct feature_set *set)
+{
+    uint64_t any = 0;
+    for (unsigned i = 0; i < sizeof set->words / sizeof set->words[0]; i++)
+        any |= set->words[i];
+    return any;
+}
+
 /* What the host's processor has, and its system has enabled. */
 struct feature_set features_of_host(void);
 
@@ -36,6 +44,11 @@ static inline void feature_remove(struct feature_set *set, enum feature feature)
 {
     set->words[feature / 64] &= ~(UINT64_C(1) << (feature % 64));
 }
+
+/* "avx2", or another name that -cpu takes for it; FEATURE_COUNT: there is none of that name. */
+enum feature feature_by_name(const char *name);
+/* "" of a feature that -cpu cannot name. */
+const char *feature_name(enum feature feature);
 
 /* Does the host have the instructions that the handlers of this feature execute themselves? */
 bool feature_host_supports(enum feature feature);

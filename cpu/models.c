@@ -149,6 +149,16 @@ static enum feature feature_find(const char *text, size_t length)
     return FEATURE_COUNT;
 }
 
+enum feature feature_by_name(const char *name)
+{
+    return feature_find(name, strlen(name));
+}
+
+const char *feature_name(enum feature feature)
+{
+    return feature_names[feature];
+}
+
 static bool is_absent(const char *text, size_t length)
 {
     for (unsigned i = 0; i < ARRAY_LENGTH(absent); i++)

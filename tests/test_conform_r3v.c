@@ -22,6 +22,7 @@ static const char sample[] =
     "end\n"
     "case second\n"
     "mode paged32\n"
+    "needs sse3 avx2\n"
     "init rbx=30000\n"
     "dword d0c0 0\n"
     "code 8b03 90\n"
@@ -114,6 +115,8 @@ Test(conform_r3v, damaged)
         {"mode long\ninit rax=10000000000000000\n", "line 4: rax: no hexadecimal number"},
         {"mode long\ninit cpl=100\n", "line 4: cpl: no hexadecimal number"},
         {"mode long\ninit rax=0x1\n", "line 4: rax: no hexadecimal number"},
+        {"needs\n", "line 3: needs: names no feature"},
+        {"needs avx9\n", "line 3: avx9: no such feature"},
         {"mode long\nmemory\n", "line 4: no address"},
         {"mode long\nmemory 30000\n", "line 4: no bytes"},
         {"mode long\nquad 30000\n", "line 4: nothing behind the address"},
@@ -183,6 +186,71 @@ Test(conform_r3v, nonsense)
     }
 }
 
+/* --- what a processor lacks */
+
+static const char needy[] = "r3v 1\n"
+                            "case plain\nmode real\ncode 90\nend\n"
+                            "case popcnt\nmode real\nneeds popcnt\ncode f30fb8c0\n"
+                            "expect rflags=42\nend\n"
+                            "case both\nmode long\nneeds popcnt smep\ncode 90\nend\n"
+                            "case long\nmode long\ncode 90\nend\n"
+                            "case wrong\nmode real\ninit rax=1\ncode f30fb8c0\nend\n";
+
+/* A case that needs what the processor lacks is counted as not run, under each feature that it
+ * lacks, and fails nothing; one that does not say so is run. */
+Test(conform_r3v, needs)
+{
+    save("a.r3v", needy, strlen(needy));
+    expect("--model max,-popcnt @/a.r3v", 1,
+           "2 passed, 0 excused by named differences, 1 failed, 2 not run", 0);
+    expect("--model max,-popcnt @/a.r3v", 1, "       2  popcnt\n", 0);
+    expect("--model max,-popcnt,-smep @/a.r3v", 1, "       1  smep\n", 0);
+    expect("--model qemu32 @/a.r3v", 1, "       2  lm\n", 0);
+    expect("--model qemu32 @/a.r3v", 1, "interp: 1 passed, 0 excused, 1 failed, 3 not run\n", 0);
+    expect("--model 486 @/a.r3v", 0,
+           "0 passed, 0 excused by named differences, 0 failed, 5 not run", 0);
+    expect("--model max,-popcnt --case 2 --tap @/a.r3v", 0,
+           "ok 1 - max 0FB8 ud2: 1 cases, 0 excused, 0 failed, 1 not run # SKIP lacks features\n",
+           0);
+    expect("--model 586 @/a.r3v", 1, "", 1);
+}
+
+/* The merged shards are the whole run, with what was not run. */
+Test(conform_r3v, merge)
+{
+    static const char *const modes[] = {"real", "v86", "protected32", "long"};
+    static const char *const needs[] = {"popcnt", "avx2", "smep", "popcnt bmi2"};
+    char text[2048] = "r3v 1\n";
+
+    for (unsigned i = 0; i < 16; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "case %u\nmode %s\nneeds %s\ncode %s\nend\n", i, modes[i & 3], needs[i >> 2],
+                 i == 11 ? "40" : "90");
+    save("a.r3v", text, strlen(text));
+    struct run whole = run("--engine both --json --model max,-popcnt,-avx2 @/a.r3v");
+    cr_expect_not_null(
+        strstr(whole.out, "\"passed\": 3, \"excused\": 0, \"failed\": 1, \"lacking\": 12"), "%s",
+        whole.out);
+    for (unsigned shard = 1; shard <= 4; shard++) {
+        char arguments[96], name[16];
+        snprintf(arguments, sizeof arguments,
+                 "--engine both --json --model max,-popcnt,-avx2 --shard %u/4 @/a.r3v", shard);
+        snprintf(name, sizeof name, "%u.json", shard);
+        struct run part = run(arguments);
+        save(name, part.out, strlen(part.out));
+        done(&part);
+    }
+    struct run merged = run("--merge --json @/4.json @/2.json @/1.json @/3.json");
+    cr_expect_str_eq(merged.out, whole.out);
+    cr_expect_eq(merged.status, 1);
+    done(&merged);
+    done(&whole);
+    struct run other = run("--engine both --json --shard 4/4 @/a.r3v");
+    save("4.json", other.out, strlen(other.out));
+    done(&other);
+    expect("--merge @/1.json @/2.json @/3.json @/4.json", 1, "", 1);
+}
+
 Test(conform_r3v, truncated)
 {
     for (size_t size = 0; size < sizeof sample - 1; size++) {
@@ -228,6 +296,7 @@ Test(conform_r3v, round_trip)
     cr_expect_not_null(strstr(once, "memory 30000 01020304\n"), "%s", once);
     cr_expect_not_null(strstr(once, "memory 31000 88776655443322110900000000000000\n"), "%s", once);
     cr_expect_not_null(strstr(once, "exception 14 error=0 address=30000\n"), "%s", once);
+    cr_expect_not_null(strstr(once, "needs pni avx2\n"), "%s", once);
     expect_text(once, 0, "3 passed", 0);
     free(once);
     free(twice);
