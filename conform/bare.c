@@ -74,7 +74,12 @@ static bool x2apic_write(void *machine, struct cpu *cpu, uint32_t msr, uint64_t 
     return false;
 }
 
-static void tsc_deadline(void *machine, struct cpu *cpu, uint64_t at)
+static uint64_t tsc_deadline_read(void *machine, struct cpu *cpu)
+{
+    return 0;
+}
+
+static void tsc_deadline_write(void *machine, struct cpu *cpu, uint64_t at)
 {
 }
 
@@ -105,7 +110,8 @@ static const struct cpu_ops ops = {
     .cr8_write = cr8_write,
     .x2apic_read = x2apic_read,
     .x2apic_write = x2apic_write,
-    .tsc_deadline = tsc_deadline,
+    .tsc_deadline_read = tsc_deadline_read,
+    .tsc_deadline_write = tsc_deadline_write,
     .ferr = ferr,
     .exception = exception,
 };

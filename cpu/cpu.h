@@ -131,7 +131,7 @@ struct cpu_msrs {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mc_ctl[4], mc_status[4], mc_addr[4], mc_misc[4];
     uint64_t tsc_offset; /* TSC = virtual TSC + offset */
-    uint64_t tsc_deadline, spec_ctrl, platform_info, bios_sign_id, smi_count;
+    uint64_t spec_ctrl, platform_info, bios_sign_id, smi_count;
 };
 
 /* A pending exception, or the one being delivered. */
@@ -179,13 +179,15 @@ struct cpu_ops {
     uint64_t (*tsc)(void *machine, struct cpu *cpu); /* cycles since power-on */
     /* Does tsc() go on at one rate while the cpu runs, as host time does?  NULL: no. */
     bool (*tsc_is_steady)(void *machine);
-    /* IA32_APIC_BASE, CR8 (0..15), x2APIC registers (MSR 800h..8FFh) and the TSC deadline. */
+    /* IA32_APIC_BASE, CR8 (0..15), x2APIC registers (MSR 800h..8FFh) and the TSC deadline (0: none,
+     * or passed). */
     void (*apic_base_changed)(void *machine, struct cpu *cpu, uint64_t value);
     uint8_t (*cr8_read)(void *machine, struct cpu *cpu);
     void (*cr8_write)(void *machine, struct cpu *cpu, uint8_t value);
     bool (*x2apic_read)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t *value);
     bool (*x2apic_write)(void *machine, struct cpu *cpu, uint32_t msr, uint64_t value);
-    void (*tsc_deadline)(void *machine, struct cpu *cpu, uint64_t tsc);
+    uint64_t (*tsc_deadline_read)(void *machine, struct cpu *cpu);
+    void (*tsc_deadline_write)(void *machine, struct cpu *cpu, uint64_t tsc);
     void (*ferr)(void *machine, struct cpu *cpu); /* FERR#: an x87 error with CR0.NE clear */
     /* The exception in cpu->fault is about to be delivered; true: the cpu stops instead, as by a
      * triple fault, in the state at the fault.  NULL: never. */

@@ -70,11 +70,11 @@ static const struct {
 
 /* What QEMU's command lines name and ring3 does not have: may be taken away, not asked for. */
 static const char *const absent[] = {
-    "xop",   "fma4",    "sse4a", "svm",        "vmx",      "hle",       "rtm",         "3dnow",
-    "pdcm",  "ss",      "ht",    "acpi",       "tm",       "pbe",       "kvm",         "kvmclock",
-    "check", "enforce", "vaes",  "vpclmulqdq", "gfni",     "avx512f",   "3dnowext",    "xsaves",
-    "pku",   "la57",    "ibrs",  "stibp",      "ssbd",     "spec_ctrl", "tsc_adjust",  "arat",
-    "mmxext", "misalignsse", "kvm_pv_eoi",
+    "xop",       "fma4",       "sse4a", "svm",     "vmx",         "hle",        "rtm",
+    "3dnow",     "pdcm",       "ss",    "ht",      "acpi",        "tm",         "pbe",
+    "kvm",       "kvmclock",   "check", "enforce", "vaes",        "vpclmulqdq", "gfni",
+    "avx512f",   "3dnowext",   "pku",   "la57",    "ibrs",        "stibp",      "ssbd",
+    "spec_ctrl", "tsc_adjust", "arat",  "mmxext",  "misalignsse", "kvm_pv_eoi",
 };
 
 /* What makes no sense without another: asking for the first brings the second, taking the second away
@@ -82,9 +82,9 @@ static const char *const absent[] = {
 static const struct {
     uint8_t feature, needs;
 } dependencies[] = {
-    {FEAT_AVX2, FEAT_AVX},       {FEAT_FMA, FEAT_AVX},     {FEAT_F16C, FEAT_AVX},
-    {FEAT_XSAVEOPT, FEAT_XSAVE}, {FEAT_XSAVEC, FEAT_XSAVE}, {FEAT_XGETBV1, FEAT_XSAVE},
-    {FEAT_AVX, FEAT_XSAVE},
+    {FEAT_AVX2, FEAT_AVX},       {FEAT_FMA, FEAT_AVX},       {FEAT_F16C, FEAT_AVX},
+    {FEAT_XSAVEOPT, FEAT_XSAVE}, {FEAT_XSAVEC, FEAT_XSAVE},  {FEAT_XGETBV1, FEAT_XSAVE},
+    {FEAT_AVX, FEAT_XSAVE},      {FEAT_XSAVES, FEAT_XSAVEC},
 };
 
 /* --- what works */

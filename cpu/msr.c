@@ -245,8 +245,13 @@ static bool special_read(struct cpu *cpu, uint32_t index, uint64_t *value)
         *value = cpu->msr.pat;
         return cpu_has(cpu, FEAT_PAT);
     case MSR_TSC_DEADLINE:
-        *value = cpu->msr.tsc_deadline;
-        return cpu_has(cpu, FEAT_TSC_DEADLINE);
+        if (!cpu_has(cpu, FEAT_TSC_DEADLINE))
+            return false;
+        *value = cpu->ops->tsc_deadline_read(cpu->machine, cpu);
+        return true;
+    case MSR_XSS: /* no state of the supervisor's */
+        *value = 0;
+        return cpu_has(cpu, FEAT_XSAVES);
     case MSR_EFER:
         *value = cpu->mmu.registers.efer;
         return has_efer(cpu);
@@ -296,11 +301,21 @@ static bool base_write(struct cpu *cpu, unsigned seg, uint64_t value)
     return false;
 }
 
+/* The deadline is a value of the counter: when that jumps, the time until it is another. */
+static void tsc_write(struct cpu *cpu, uint64_t value)
+{
+    const bool has_deadline = cpu_has(cpu, FEAT_TSC_DEADLINE);
+    const uint64_t deadline = has_deadline ? cpu->ops->tsc_deadline_read(cpu->machine, cpu) : 0;
+    cpu->msr.tsc_offset += value - cpu_tsc(cpu);
+    if (deadline)
+        cpu->ops->tsc_deadline_write(cpu->machine, cpu, deadline);
+}
+
 static bool special_write(struct cpu *cpu, uint32_t index, uint64_t value)
 {
     switch (index) {
     case MSR_TSC:
-        cpu->msr.tsc_offset += value - cpu_tsc(cpu);
+        tsc_write(cpu, value);
         return false;
     case MSR_APIC_BASE:
         return apic_base_write(cpu, value);
@@ -310,13 +325,13 @@ static bool special_write(struct cpu *cpu, uint32_t index, uint64_t value)
         cpu->msr.pat = value;
         return false;
     case MSR_TSC_DEADLINE:
-        cpu->msr.tsc_deadline = value;
-        cpu->ops->tsc_deadline(cpu->machine, cpu, value);
+        cpu->ops->tsc_deadline_write(cpu->machine, cpu, value);
         return false;
     case MSR_EFER:
         return efer_write(cpu, value);
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
+    case MSR_XSS:
         return value ? gp0(cpu) : false;
     default:
         return is_amd_silent(cpu, index) ? false : gp0(cpu);

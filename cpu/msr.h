@@ -34,6 +34,7 @@ enum {
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
     MSR_X2APIC_LAST = 0x8ff,
+    MSR_XSS = 0xda0,
 };
 
 /* Above INT_MAX: not for an enum. */

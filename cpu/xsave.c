@@ -1,5 +1,5 @@
-/* FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XRSTOR: the legacy region of 512 bytes, the XSAVE
- * header, and the upper halves of the YMM registers.
+/* FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS: the legacy region of 512
+ * bytes, the XSAVE header, and the upper halves of the YMM registers.
  *
  * Each transfer first checks its whole range, then goes in pieces of up to 64 bytes through
  * cpu->rmw.bytes; nothing of the guest's registers changes before the last check.
@@ -248,6 +248,12 @@ static bool xsave_is_barred(struct cpu *cpu)
     return cpu->mmu.registers.cr0 & CR0_TS && cpu_fault(cpu, VECTOR_NM, 0);
 }
 
+/* XSAVES and XRSTORS are as XSAVEC and XRSTOR, and at CPL 0: there are no supervisor components. */
+static bool supervisor_xsave_is_barred(struct cpu *cpu)
+{
+    return xsave_is_barred(cpu) || (cpu->cpl != 0 && cpu_fault(cpu, VECTOR_GP, 0));
+}
+
 /* The state components that the instruction is asked for: RFBM. */
 static uint64_t requested_states(const struct cpu *cpu)
 {
@@ -347,7 +353,7 @@ static bool restore_states(struct cpu *cpu, const struct area *area, uint64_t re
     return false;
 }
 
-static bool xrstor(struct cpu *cpu, const struct insn *insn, bool wide)
+static bool xrstor(struct cpu *cpu, const struct insn *insn, bool wide, bool must_be_compacted)
 {
     struct area area;
     uint64_t state;
@@ -359,6 +365,8 @@ static bool xrstor(struct cpu *cpu, const struct insn *insn, bool wide)
     if (area_open(cpu, insn, 64, area_bytes(requested), false, &area) ||
         load_header(cpu, &area, &state, &compacted))
         return true;
+    if (must_be_compacted && !compacted)
+        return cpu_fault(cpu, VECTOR_GP, 0);
     /* SDM: 1 §13.8.2, in a compacted area MXCSR is a part of SSE's state. */
     const bool takes_mxcsr = requested & (compacted ? XCR0_SSE : XCR0_VECTORS);
     if (takes_mxcsr && (!compacted || state & XCR0_SSE) && load_mxcsr(cpu, &area, &mxcsr))
@@ -387,5 +395,11 @@ STATE_HANDLER(XSAVEOPT_M_32, xsave(cpu, insn, false, SAVE_OPTIMIZED))
 STATE_HANDLER(XSAVEOPT_M_64, xsave(cpu, insn, true, SAVE_OPTIMIZED))
 STATE_HANDLER(XSAVEC_M_32, xsave(cpu, insn, false, SAVE_COMPACTED))
 STATE_HANDLER(XSAVEC_M_64, xsave(cpu, insn, true, SAVE_COMPACTED))
-STATE_HANDLER(XRSTOR_M_32, xrstor(cpu, insn, false))
-STATE_HANDLER(XRSTOR_M_64, xrstor(cpu, insn, true))
+STATE_HANDLER(XSAVES_M_32,
+              supervisor_xsave_is_barred(cpu) || xsave(cpu, insn, false, SAVE_COMPACTED))
+STATE_HANDLER(XSAVES_M_64,
+              supervisor_xsave_is_barred(cpu) || xsave(cpu, insn, true, SAVE_COMPACTED))
+STATE_HANDLER(XRSTOR_M_32, xrstor(cpu, insn, false, false))
+STATE_HANDLER(XRSTOR_M_64, xrstor(cpu, insn, true, false))
+STATE_HANDLER(XRSTORS_M_32, supervisor_xsave_is_barred(cpu) || xrstor(cpu, insn, false, true))
+STATE_HANDLER(XRSTORS_M_64, supervisor_xsave_is_barred(cpu) || xrstor(cpu, insn, true, true))

@@ -48,9 +48,9 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 
 /* --- interprocessor interrupts */
 
-static void send_icr(struct lapic *lapic)
+/* Sends what `icr`, a value of the interrupt command register, says. */
+static void send(struct lapic *lapic, uint64_t icr)
 {
-    uint64_t icr = lapic->state.icr;
     uint8_t mode = icr >> 8 & 7, vector = icr & ICR_VECTOR;
     unsigned shorthand = icr >> 18 & 3;
     uint32_t destination = (uint32_t)(icr >> 32);
@@ -191,7 +191,7 @@ static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
         break;
     case REG_ICR_LOW:
         state->icr = (state->icr & ~UINT64_C(0xffffffff)) | (value & ICR_BITS & ~ICR_STATUS);
-        send_icr(lapic);
+        send(lapic, state->icr);
         break;
     case REG_ICR_HIGH:
         state->icr = (uint64_t)(value & 0xff000000) << 32 | (uint32_t)state->icr;
@@ -317,11 +317,10 @@ bool lapic_msr_write(struct lapic *lapic, uint32_t msr, uint64_t value)
         return false; /* read-only */
     case REG_ICR_LOW:
         lapic->state.icr = value & ~(uint64_t)ICR_STATUS;
-        send_icr(lapic);
+        send(lapic, lapic->state.icr);
         return true;
-    case REG_SELF_IPI:
-        lapic->state.icr = SHORTHAND_SELF << 18 | value;
-        send_icr(lapic);
+    case REG_SELF_IPI: /* SDM: the ICR keeps what it holds */
+        send(lapic, SHORTHAND_SELF << 18 | value);
         return true;
     default:
         write_register(lapic, reg, (uint32_t)value);

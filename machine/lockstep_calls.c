@@ -128,11 +128,18 @@ static bool lead_x2apic_write(void *opaque, struct cpu *cpu, uint32_t msr, uint6
     return lockstep->records.items[at].success = success;
 }
 
-static void lead_tsc_deadline(void *opaque, struct cpu *cpu, uint64_t tsc)
+static uint64_t lead_tsc_deadline_read(void *opaque, struct cpu *cpu)
 {
     struct lockstep *lockstep = opaque;
-    record(lockstep, RECORD_TSC_DEADLINE, 0, 8, tsc);
-    lockstep->ops->tsc_deadline(lockstep->machine, cpu, tsc);
+    size_t at = record(lockstep, RECORD_TSC_DEADLINE_READ, 0, 8, 0);
+    return answered(lockstep, at, lockstep->ops->tsc_deadline_read(lockstep->machine, cpu));
+}
+
+static void lead_tsc_deadline_write(void *opaque, struct cpu *cpu, uint64_t tsc)
+{
+    struct lockstep *lockstep = opaque;
+    record(lockstep, RECORD_TSC_DEADLINE_WRITE, 0, 8, tsc);
+    lockstep->ops->tsc_deadline_write(lockstep->machine, cpu, tsc);
 }
 
 static void lead_ferr(void *opaque, struct cpu *cpu)
@@ -155,7 +162,8 @@ const struct cpu_ops lockstep_leader_ops = {
     .cr8_write = lead_cr8_write,
     .x2apic_read = lead_x2apic_read,
     .x2apic_write = lead_x2apic_write,
-    .tsc_deadline = lead_tsc_deadline,
+    .tsc_deadline_read = lead_tsc_deadline_read,
+    .tsc_deadline_write = lead_tsc_deadline_write,
     .ferr = lead_ferr,
 };
 
@@ -175,7 +183,8 @@ static void describe_record(const struct lockstep_record *record, char text[LOCK
         [RECORD_CR8_WRITE] = "CR8 write",
         [RECORD_X2APIC_READ] = "x2APIC read",
         [RECORD_X2APIC_WRITE] = "x2APIC write",
-        [RECORD_TSC_DEADLINE] = "TSC deadline",
+        [RECORD_TSC_DEADLINE_READ] = "TSC deadline read",
+        [RECORD_TSC_DEADLINE_WRITE] = "TSC deadline write",
         [RECORD_FERR] = "FERR#",
     };
     snprintf(text, LOCKSTEP_TEXT, "%s %llx, %u bytes, value %llx", names[record->kind],
@@ -196,7 +205,8 @@ void lockstep_apply_records(struct lockstep *lockstep)
 static bool is_read(enum record_kind kind)
 {
     return kind == RECORD_PORT_READ || kind == RECORD_MMIO_READ || kind == RECORD_TSC ||
-           kind == RECORD_RANDOM || kind == RECORD_CR8_READ || kind == RECORD_X2APIC_READ;
+           kind == RECORD_RANDOM || kind == RECORD_CR8_READ || kind == RECORD_X2APIC_READ ||
+           kind == RECORD_TSC_DEADLINE_READ;
 }
 
 /* The record of the leader's same call; one of no success and no value when it made another. */
@@ -293,9 +303,14 @@ static bool twin_x2apic_write(void *opaque, struct cpu *cpu, uint32_t msr, uint6
     return follow(opaque, RECORD_X2APIC_WRITE, msr, 8, value).success;
 }
 
-static void twin_tsc_deadline(void *opaque, struct cpu *cpu, uint64_t tsc)
+static uint64_t twin_tsc_deadline_read(void *opaque, struct cpu *cpu)
 {
-    follow(opaque, RECORD_TSC_DEADLINE, 0, 8, tsc);
+    return follow(opaque, RECORD_TSC_DEADLINE_READ, 0, 8, 0).value;
+}
+
+static void twin_tsc_deadline_write(void *opaque, struct cpu *cpu, uint64_t tsc)
+{
+    follow(opaque, RECORD_TSC_DEADLINE_WRITE, 0, 8, tsc);
 }
 
 static void twin_ferr(void *opaque, struct cpu *cpu)
@@ -316,6 +331,7 @@ const struct cpu_ops lockstep_twin_ops = {
     .cr8_write = twin_cr8_write,
     .x2apic_read = twin_x2apic_read,
     .x2apic_write = twin_x2apic_write,
-    .tsc_deadline = twin_tsc_deadline,
+    .tsc_deadline_read = twin_tsc_deadline_read,
+    .tsc_deadline_write = twin_tsc_deadline_write,
     .ferr = twin_ferr,
 };

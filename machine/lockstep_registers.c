@@ -83,7 +83,7 @@ static const struct register_row register_rows[] = {
     ARRAY("MSR mc_status", msr.mc_status, 4, 8, VALUE_NUMBER, NULL),
     ARRAY("MSR mc_addr", msr.mc_addr, 4, 8, VALUE_NUMBER, NULL),
     ARRAY("MSR mc_misc", msr.mc_misc, 4, 8, VALUE_NUMBER, NULL),
-    MSR(tsc_offset), MSR(tsc_deadline), MSR(spec_ctrl), MSR(platform_info), MSR(bios_sign_id),
+    MSR(tsc_offset), MSR(spec_ctrl), MSR(platform_info), MSR(bios_sign_id),
     MSR(smi_count),
 };
 /* clang-format on */

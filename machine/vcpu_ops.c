@@ -110,7 +110,16 @@ static bool ops_x2apic_write(void *opaque, struct cpu *cpu, uint32_t msr, uint64
     return known;
 }
 
-static void ops_tsc_deadline(void *opaque, struct cpu *cpu, uint64_t tsc)
+static uint64_t ops_tsc_deadline_read(void *opaque, struct cpu *cpu)
+{
+    struct machine *machine = opaque;
+    machine_lock(machine);
+    uint64_t tsc = lapic_tsc_deadline(&machine->board->lapics[cpu->index]);
+    machine_unlock(machine);
+    return tsc;
+}
+
+static void ops_tsc_deadline_write(void *opaque, struct cpu *cpu, uint64_t tsc)
 {
     struct machine *machine = opaque;
     uint64_t at = tsc - cpu->msr.tsc_offset;
@@ -156,7 +165,8 @@ const struct cpu_ops machine_cpu_ops = {
     .cr8_write = ops_cr8_write,
     .x2apic_read = ops_x2apic_read,
     .x2apic_write = ops_x2apic_write,
-    .tsc_deadline = ops_tsc_deadline,
+    .tsc_deadline_read = ops_tsc_deadline_read,
+    .tsc_deadline_write = ops_tsc_deadline_write,
     .ferr = ops_ferr,
     .random = ops_random,
 };

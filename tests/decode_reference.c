@@ -43,7 +43,7 @@ static const struct {
     {"sysexitq", "sysexit"}, {"sysretq", "sysret"}, {"sysretl", "sysret"},
     {"fxsave64", "fxsave"}, {"fxrstor64", "fxrstor"},
     {"xsave64", "xsave"}, {"xrstor64", "xrstor"}, {"xsaveopt64", "xsaveopt"},
-    {"xsavec64", "xsavec"},
+    {"xsavec64", "xsavec"}, {"xsaves64", "xsaves"}, {"xrstors64", "xrstors"},
     {"fucompi", "fucomip"}, {"fcompi", "fcomip"},
     {"fstpnce", "fstp"}, {"feni8087_nop", "fneni"}, {"fdisi8087_nop", "fndisi"},
     {"fsetpm287_nop", "fnsetpm"}, {"fsetpm", "fnsetpm"},
@@ -255,8 +255,7 @@ static bool capstone_beyond(const struct encoding *encoding, const cs_insn *insn
         [X86_GRP_PFI] = true,  [X86_GRP_VLX] = true,
     };
     /* Those that have no group, or a wrong one. */
-    static const char *const names[] = {"getsec",    "xsaves", "xsaves64",
-                                        "xrstors64", "xtest",  "xrstors",  "encls",  "enclu"};
+    static const char *const names[] = {"getsec", "xtest", "encls", "enclu"};
     if (encoding->map == MAP_0F && (encoding->opcode & 0xfe) == 0xa6) /* VIA Padlock */
         return true;
     for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
@@ -318,6 +317,7 @@ static bool zydis_beyond(const ZydisDecodedInstruction *insn)
     case ZYDIS_ISA_EXT_XSAVE:
     case ZYDIS_ISA_EXT_XSAVEOPT:
     case ZYDIS_ISA_EXT_XSAVEC:
+    case ZYDIS_ISA_EXT_XSAVES:
     case ZYDIS_ISA_EXT_BMI1:
     case ZYDIS_ISA_EXT_BMI2:
     case ZYDIS_ISA_EXT_ADOX_ADCX:

@@ -56,7 +56,11 @@ static bool fuzz_x2apic_write(void *machine, struct cpu *cpu, uint32_t msr, uint
 {
     return !(msr & 1);
 }
-static void fuzz_tsc_deadline(void *machine, struct cpu *cpu, uint64_t tsc)
+static uint64_t fuzz_tsc_deadline_read(void *machine, struct cpu *cpu)
+{
+    return 0x123456;
+}
+static void fuzz_tsc_deadline_write(void *machine, struct cpu *cpu, uint64_t tsc)
 {
 }
 static void fuzz_ferr(void *machine, struct cpu *cpu)
@@ -67,7 +71,8 @@ static void fuzz_ferr(void *machine, struct cpu *cpu)
     .mmio_write = fuzz_mmio_write, .acknowledge = rig_acknowledge,                                 \
     .apic_base_changed = fuzz_apic_base, .cr8_read = fuzz_cr8_read, .cr8_write = fuzz_cr8_write,   \
     .x2apic_read = fuzz_x2apic_read, .x2apic_write = fuzz_x2apic_write,                            \
-    .tsc_deadline = fuzz_tsc_deadline, .ferr = fuzz_ferr
+    .tsc_deadline_read = fuzz_tsc_deadline_read, .tsc_deadline_write = fuzz_tsc_deadline_write,    \
+    .ferr = fuzz_ferr
 
 /* --- the machine that a program finds */
 

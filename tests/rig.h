@@ -21,6 +21,8 @@ struct rig {
     struct cpu_model model;
     struct cpu *cpu;
     int interrupt_vector; /* acknowledged next; -1: none */
+    uint64_t tsc_deadline; /* as if in the local APIC */
+    unsigned tsc_deadline_writes;
 };
 
 /* Assembles `text` (Intel syntax) into name_start[] .. name_end[]. */
@@ -59,6 +61,16 @@ static uint64_t rig_tsc(void *machine, struct cpu *cpu)
 {
     return cpu->instructions;
 }
+static uint64_t rig_tsc_deadline_read(void *machine, struct cpu *cpu)
+{
+    return ((struct rig *)machine)->tsc_deadline;
+}
+static void rig_tsc_deadline_write(void *machine, struct cpu *cpu, uint64_t tsc)
+{
+    struct rig *rig = machine;
+    rig->tsc_deadline = tsc;
+    rig->tsc_deadline_writes++;
+}
 static void rig_code_written(void *opaque, gpa_t gpa, unsigned length)
 {
     block_code_written(((struct rig *)opaque)->cpu, gpa, length);
@@ -77,6 +89,8 @@ static const struct cpu_ops rig_ops = {
     .mmio_write = rig_mmio_write,
     .acknowledge = rig_acknowledge,
     .tsc = rig_tsc,
+    .tsc_deadline_read = rig_tsc_deadline_read,
+    .tsc_deadline_write = rig_tsc_deadline_write,
 };
 
 static inline void rig_init(struct rig *rig)

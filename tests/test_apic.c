@@ -451,6 +451,8 @@ Test(apic, x2apic)
     cr_assert_eq(lapic_acknowledge(&lapics[2]), 0x79);
     cr_assert(lapic_msr_write(&lapics[0], 0x83f, 0x7a));
     cr_assert_eq(lapic_acknowledge(&lapics[0]), 0x7a, "self IPI");
+    cr_assert(lapic_msr_read(&lapics[0], 0x830, &value));
+    cr_assert_eq(value, UINT64_C(6) << 32 | 0x879, "the ICR is another register");
     rig_free(&rig);
 }
 

@@ -239,6 +239,8 @@ Test(avx, a_gather_resumes_at_the_element_that_faulted)
 #define XRSTOR   0x0f, 0xae, 0x2b
 #define XSAVEOPT 0x0f, 0xae, 0x33
 #define XSAVEC   0x0f, 0xc7, 0x23
+#define XSAVES   0x0f, 0xc7, 0x2b
+#define XRSTORS  0x0f, 0xc7, 0x1b
 
 static void fill_area(void)
 {
@@ -318,6 +320,43 @@ Test(avx, xsavec_and_back)
     }
 }
 
+Test(avx, xsaves_and_back)
+{
+    NEEDS_AVX();
+    fill_ymm();
+    fill_area();
+    cpu->regs[RAX] = 6;
+    EXPECT_DONE(XSAVES);
+    cr_expect_eq(at(AREA + 512), 6);
+    cr_expect_eq(at(AREA + 520), 6 | BIT(63));
+    memset(cpu->xmm, 0, sizeof cpu->xmm);
+    cpu->regs[RAX] = 4;
+    EXPECT_DONE(XRSTORS);
+    cr_expect_eq(cpu->xmm[7].q[1], 0, "not asked for");
+    cr_expect_eq(cpu->xmm[7].q[3], 0x704);
+    cpu->regs[RAX] = 6;
+    put(AREA + 512, 4);
+    EXPECT_DONE(XRSTORS);
+    cr_expect_eq(cpu->xmm[7].q[0] | cpu->xmm[7].q[1], 0, "initialised");
+
+    put(AREA + 520, 0);
+    put(AREA + 512, 6);
+    EXPECT_FAULT(VECTOR_GP, XRSTORS);
+    put(AREA + 520, BIT(63) | 6 | BIT(8));
+    EXPECT_FAULT(VECTOR_GP, XRSTORS);
+    cpu->regs[RBX] = AREA + 8;
+    EXPECT_FAULT(VECTOR_GP, XSAVES);
+    cpu->regs[RBX] = AREA;
+    cpu->mmu.registers.cr0 |= CR0_TS;
+    EXPECT_FAULT(VECTOR_NM, XSAVES);
+    cpu->mmu.registers.cr0 &= ~CR0_TS;
+    cpu->cpl = 3;
+    EXPECT_FAULT(VECTOR_GP, XSAVES);
+    EXPECT_FAULT(VECTOR_GP, XRSTORS);
+    mmu_set_cr4(&cpu->mmu, cpu->mmu.registers.cr4 & ~(uint64_t)CR4_OSXSAVE);
+    EXPECT_FAULT(VECTOR_UD, XSAVES);
+}
+
 Test(avx, xgetbv_says_what_is_in_use)
 {
     NEEDS_AVX();
@@ -342,7 +381,9 @@ Test(avx, cpuid_leaf_of_the_state)
     cpu->xcr0 = 3;
     cr_expect_eq(cpuid_query(cpu, 0xd, 0).ebx, 576, "what is enabled");
     r = cpuid_query(cpu, 0xd, 1);
-    cr_expect_eq(r.eax, 7, "XSAVEOPT, XSAVEC, XGETBV with 1; not XSAVES");
+    cr_expect_eq(r.eax, 15, "XSAVEOPT, XSAVEC, XGETBV with 1, XSAVES");
+    cr_expect_eq(r.ebx, 576);
+    cr_expect_eq(r.ecx | r.edx, 0, "no supervisor states");
     r = cpuid_query(cpu, 0xd, 2);
     cr_expect_eq(r.eax, 256);
     cr_expect_eq(r.ebx, 576);

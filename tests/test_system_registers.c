@@ -335,6 +335,9 @@ Test(system_registers, msr_values_that_are_refused)
         {MSR_MCG_CAP, 0, false},
         {0x12345678, 0, false},
         {MSR_X2APIC_FIRST, 0, false},
+        {MSR_XSS, 0, true},
+        {MSR_XSS, BIT(8), false},
+        {MSR_XSS, BIT(63), false},
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
         bench_enter(&rig, 0);
@@ -368,6 +371,28 @@ Test(system_registers, time_stamp_counter_can_be_set)
     cr_assert_eq(BENCH_RUN(&rig, 0x0f, 0x31), FAULT(VECTOR_GP, 0));
 }
 
+/* The local APIC knows whether the deadline has passed: SDM 3A §10.5.4.1. */
+Test(system_registers, tsc_deadline)
+{
+    struct cpu *cpu = rig.cpu;
+    uint64_t value = 1;
+    cr_assert_not(msr_write(cpu, MSR_TSC_DEADLINE, 5000));
+    cr_assert_eq(rig.tsc_deadline, 5000);
+    cr_assert(!msr_read(cpu, MSR_TSC_DEADLINE, &value) && value == 5000);
+    cr_assert_not(msr_write(cpu, MSR_TSC, 1000));
+    cr_assert_eq(rig.tsc_deadline_writes, 2, "it is nearer now");
+    cr_assert_eq(rig.tsc_deadline, 5000);
+    rig.tsc_deadline = 0;
+    cr_assert(!msr_read(cpu, MSR_TSC_DEADLINE, &value) && value == 0, "it has fired");
+    cr_assert_not(msr_write(cpu, MSR_TSC, 2000));
+    cr_assert_eq(rig.tsc_deadline_writes, 2);
+    feature_remove(&rig.model.features, FEAT_TSC_DEADLINE);
+    cr_assert(msr_read(cpu, MSR_TSC_DEADLINE, &value));
+    cr_assert(msr_write(cpu, MSR_TSC_DEADLINE, 1));
+    cr_assert_not(msr_write(cpu, MSR_TSC, 1000));
+    cr_assert_eq(rig.tsc_deadline_writes, 2);
+}
+
 /* --- CPUID and models */
 
 Test(system_registers, models)
@@ -385,6 +410,8 @@ Test(system_registers, models)
         {"qemu64,-nx,+smep", true, FEAT_SMEP, FEAT_NX},
         {"qemu64,-avx,-svm", true, FEAT_LM, FEAT_SMEP},
         {"qemu64,-xsave", true, FEAT_LM, FEAT_XSAVE},
+        {"max", true, FEAT_XSAVES, FEAT_MONITOR},
+        {"max,-xsavec", true, FEAT_XSAVE, FEAT_XSAVES},
         {"max,-avx", true, FEAT_XSAVE, FEAT_AVX2},
         {"max,cx16=off,popcnt=on", true, FEAT_POPCNT, FEAT_CX16},
         {"qemu64,+lahf-lm", true, FEAT_LAHF_LM, FEAT_SMEP},
