@@ -6,19 +6,16 @@
 #include "softmmu/mmu.h"
 
 #include "base/log.h"
+#include "softmmu/control_registers.h"
 #include "softmmu/window.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define CR0_WP BIT(16)
-#define CR0_PG BIT(31)
-#define CR4_PGE BIT(7)
-#define CR4_PCIDE BIT(17)
 /* What a change of makes every cached translation suspect (SDM 3A §4.10.4.1). */
-#define CR0_FLUSHES (CR0_WP | CR0_PG)
-#define CR4_FLUSHES (BIT(4) | BIT(5) | CR4_PGE | CR4_PCIDE | BIT(20) | BIT(21))
-#define EFER_FLUSHES (BIT(10) | BIT(11))
+#define CR0_FLUSHES  (CR0_WP | CR0_PG)
+#define CR4_FLUSHES  (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
+#define EFER_FLUSHES (EFER_LMA | EFER_NXE)
 
 enum { LISTED_LOCAL = 1, LISTED_GLOBAL = 2, LARGE_SHIFT = 21 };
 
@@ -203,7 +200,8 @@ static void slot_list(struct shadow_view *view, unsigned slot, bool global)
         view->local[view->local_count++] = (uint16_t)slot;
 }
 
-/* Puts what a walk found into the view; `wrote`: the access was a write, so a frame may be taken. */
+/* Puts what a walk found into the view; `wrote`: the access was a write, so a frame may be taken.
+ */
 static void shadow_fill(struct mmu *mmu, struct shadow_view *view, uint64_t linear,
                         const struct translation *found, bool wrote)
 {

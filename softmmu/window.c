@@ -4,14 +4,11 @@
 #include "softmmu/window_priv.h"
 
 #include "base/log.h"
+#include "softmmu/control_registers.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CR0_PG   BIT(31)
-#define CR4_PAE  BIT(5)
-#define EFER_LMA BIT(10)
 
 enum {
     LOSSES_MAX = 3,

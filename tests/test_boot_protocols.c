@@ -1,6 +1,7 @@
 /* machine/boot_*: crafted kernels of every protocol land where they ask, and damaged ones end in
  * one line that names the file. */
 #include "machine/boot.h"
+#include "tests/random.h"
 
 #include <criterion/criterion.h>
 #include <elf.h>
@@ -451,16 +452,14 @@ Test(boot, damaged_multiboot_images_end_in_a_line, .fini = release)
 
 Test(boot, random_images_are_refused_or_loaded, .fini = release)
 {
-    uint64_t random = 88172645463325252u;
+    struct random dice = {88172645463325252u};
     for (unsigned round = 0; round < 3000; round++) {
         struct boot boot = setup();
         boot.kernel = round % 3 == 0   ? linux_image(4096)
                       : round % 3 == 1 ? elf_image(round & 1)
                                        : multiboot_image(1 << 16 | 3);
         for (unsigned i = 0; i < 6; i++) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
+            const uint64_t random = random_next(&dice);
             boot.kernel.bytes[random % 0x900 % boot.kernel.length] = (uint8_t)(random >> 40);
         }
         int result = boot_load(&boot, &error);

@@ -2,6 +2,7 @@
  * machine neither crashes nor hangs (the sanitized build is where this counts). */
 #include "machine/machine.h"
 #include "softmmu/physmem.h"
+#include "tests/random.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -32,14 +33,11 @@ static const struct {
     {0xfd000000, 0x10000}, {0xfcfff000, 4096}, {0xc0000, 0x40000},
 };
 
-static uint64_t random_state;
+static struct random dice;
 
 static uint32_t random_below(uint32_t limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)((random_state >> 16) % limit);
+    return (uint32_t)((random_next(&dice) >> 16) % limit);
 }
 
 static uint8_t *put(uint8_t *at, const void *bytes, size_t length)
@@ -123,7 +121,7 @@ static void write_kernel(char *name, uint64_t seed)
     const uint32_t header[8] = {0x1badb002, flags,  -(0x1badb002 + flags), KERNEL_AT, KERNEL_AT, 0,
                                 0,          CODE_AT};
     static uint8_t image[sizeof header + ACTIONS * 20 + 16];
-    random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    dice.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     uint8_t *at = put(image, header, sizeof header);
     for (unsigned i = 0; i < ACTIONS; i++)
         switch (random_below(4)) {

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "cpu/cpu.h"
 #include "cpu/decode.h"
+#include "tests/random.h"
 #include "tests/vex_bytes.h"
 
 #include <criterion/criterion.h>
@@ -269,30 +270,22 @@ static void compare(struct comparison *comparison, const uint8_t *bytes, unsigne
         report(comparison, "Capstone", &e, &own, &capstone, seed);
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static void fill(uint8_t *bytes, uint64_t *state)
+static void fill(uint8_t *bytes, struct random *dice)
 {
     for (unsigned i = 0; i < ENCODING_BYTES; i += 8)
-        store_le64(bytes + i, next_random(state));
+        store_le64(bytes + i, random_next(dice));
 }
 
 /* Up to three prefixes and perhaps a REX. */
-static unsigned put_prefixes(uint8_t *bytes, unsigned code, uint64_t *state)
+static unsigned put_prefixes(uint8_t *bytes, unsigned code, struct random *dice)
 {
     static const uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26,
                                        0x2e, 0x36, 0x3e, 0x64, 0x65};
-    unsigned at = 0, count = (unsigned)(next_random(state) & 3);
-    while (at < count && next_random(state) & 3)
-        bytes[at++] = prefixes[next_random(state) % ARRAY_LENGTH(prefixes)];
-    if (code == CODE_64 && next_random(state) % 3 == 0)
-        bytes[at++] = (uint8_t)(0x40 | (next_random(state) & 15));
+    unsigned at = 0, count = (unsigned)(random_next(dice) & 3);
+    while (at < count && random_next(dice) & 3)
+        bytes[at++] = prefixes[random_next(dice) % ARRAY_LENGTH(prefixes)];
+    if (code == CODE_64 && random_next(dice) % 3 == 0)
+        bytes[at++] = (uint8_t)(0x40 | (random_next(dice) & 15));
     return at;
 }
 
@@ -306,15 +299,15 @@ static unsigned put_map(uint8_t *bytes, unsigned at, unsigned map)
 }
 
 /* An opcode map, or a VEX prefix, mostly of a map that exists. */
-static void put_random_map(uint8_t *bytes, unsigned at, uint64_t *state)
+static void put_random_map(uint8_t *bytes, unsigned at, struct random *dice)
 {
-    unsigned map = next_random(state) % OPCODE_MAPS;
+    unsigned map = random_next(dice) % OPCODE_MAPS;
     if (!map_is_vex(map)) {
         put_map(bytes, at, map);
         return;
     }
-    bytes[at++] = 0xc4 + (next_random(state) & 1);
-    if (next_random(state) & 7)
+    bytes[at++] = 0xc4 + (random_next(dice) & 1);
+    if (random_next(dice) & 7)
         bytes[at] = (uint8_t)((bytes[at] & 0xe0) | (map - MAP_VEX_0F + 1));
 }
 
@@ -323,14 +316,14 @@ static void compare_random(unsigned code, uint64_t seed)
 {
     static struct comparison comparison;
     comparison.references = references_new();
-    uint64_t state = seed;
+    struct random dice = {seed};
     for (unsigned n = 0; n < RANDOM_ENCODINGS; n++) {
         uint8_t bytes[ENCODING_BYTES];
-        uint64_t start = state;
-        fill(bytes, &state);
+        const uint64_t start = dice.state;
+        fill(bytes, &dice);
         if (n & 1) {
-            unsigned at = put_prefixes(bytes, code, &state);
-            put_random_map(bytes, at, &state);
+            unsigned at = put_prefixes(bytes, code, &dice);
+            put_random_map(bytes, at, &dice);
         }
         compare(&comparison, bytes, code, start);
     }
@@ -340,15 +333,15 @@ static void compare_random(unsigned code, uint64_t seed)
 
 /* Encodings that are meant to be the row's: its own prefix, opcode and ModRM byte. */
 static unsigned put_row(uint8_t *bytes, const struct opcode_row *row, unsigned code,
-                        uint64_t *state)
+                        struct random *dice)
 {
     static const uint8_t prefixes[] = {[P_66] = 0x66, [P_F3] = 0xf3, [P_F2] = 0xf2, [P_SIZE] = 0};
     unsigned at = 0, condition = row->modrm & 0xf00;
-    uint8_t random = (uint8_t)next_random(state);
+    uint8_t random = (uint8_t)random_next(dice);
     if (map_is_vex(row->map))
-        at = vex_put(bytes, row, code == CODE_64, (uint32_t)(next_random(state) >> 32));
+        at = vex_put(bytes, row, code == CODE_64, (uint32_t)(random_next(dice) >> 32));
     else if (row->prefix == P_ANY)
-        at = put_prefixes(bytes, code, state);
+        at = put_prefixes(bytes, code, dice);
     else if (prefixes[row->prefix])
         bytes[at++] = prefixes[row->prefix];
     if (!map_is_vex(row->map)) {
@@ -371,15 +364,15 @@ static unsigned put_row(uint8_t *bytes, const struct opcode_row *row, unsigned c
 Test(decode_random, every_row)
 {
     static struct comparison comparison;
-    uint64_t state = UINT64_C(0x7ab1e);
+    struct random dice = {UINT64_C(0x7ab1e)};
     comparison.references = references_new();
     for (unsigned row = 0; row < OPCODE_COUNT; row++) {
         for (unsigned n = 0; n < ROW_ENCODINGS; n++) {
             uint8_t bytes[ENCODING_BYTES];
-            uint64_t start = state;
+            const uint64_t start = dice.state;
             unsigned code = (opcode_rows[row].modes & X_ALL) == X_64 ? CODE_64 : n % 3;
-            fill(bytes, &state);
-            put_row(bytes, &opcode_rows[row], code, &state);
+            fill(bytes, &dice);
+            put_row(bytes, &opcode_rows[row], code, &dice);
             compare(&comparison, bytes, code, start);
         }
     }

@@ -1,91 +1,11 @@
 /* softmmu/shadow: what is cached never grants more than a fresh walk, flushes are exact, and pages
  * that hold code or are watched take no direct writes. */
-#include "softmmu/mmu.h"
+#include "tests/mmu_rig.h"
 
-#include <criterion/criterion.h>
-
-enum { RAM_PAGES = 1024, PAGES_USED = 64 };
-
-#define P BIT(0)
-#define W BIT(1)
-#define U BIT(2)
-#define A BIT(5)
-#define D BIT(6)
-#define PS BIT(7)
-#define G BIT(8)
-#define PG BIT(31)
-#define PAE BIT(5)
-#define PGE BIT(7)
-#define PCIDE BIT(17)
-#define LMA BIT(10)
-#define NXE BIT(11)
-
-static struct frames frames;
-static struct physmem physmem;
-static struct bus bus;
-static struct mmu mmu;
-static uint64_t watched_page = 1;
-static unsigned code_writes;
-
-static uint64_t random_state = 88172645463325252u;
-static uint64_t random64(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
-static void page_changed(void *opaque, ppn_t first, uint64_t count)
-{
-    mmu_flush_pages(&mmu, first, count);
-}
-static void code_written(void *opaque, gpa_t gpa, unsigned length)
-{
-    code_writes++;
-    physmem_unmark_code(&physmem, ppn_gpa(gpa_ppn(gpa)), PAGE_BYTES);
-}
-static bool is_watched(void *opaque, gva_t page)
-{
-    return page.v == watched_page;
-}
-
-static void poke(uint64_t address, uint64_t value)
-{
-    physmem_write(&physmem, GPA(address), &value, 8);
-}
-
-/* Tables: PML4 at page 1, PDPT 2, PD 3 (two PTs: 4 and 5, then 2 MiB pages); a second PML4 at 8
- * leads to the same. */
 static void setup(void)
 {
-    struct error error;
-    bus_init(&bus, "memory", UINT64_MAX);
-    cr_assert_eq(frames_init(&frames, RAM_PAGES * PAGE_BYTES, &error), 0);
-    cr_assert_eq(physmem_init(&physmem, &frames, &bus, RAM_PAGES * PAGE_BYTES, &error), 0);
-    memset(physmem.low, PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM, sizeof physmem.low);
-    cr_assert_eq(mmu_init(&mmu, &physmem), 0);
-    physmem.ops = (struct physmem_ops){.page_changed = page_changed, .code_written = code_written};
-    mmu.page_is_watched = is_watched;
-    poke(0x1000, 0x2000 | P | W | U);
-    poke(0x8000, 0x2000 | P | W | U);
-    poke(0x2000, 0x3000 | P | W | U);
-    poke(0x3000, 0x4000 | P | W | U);
-    poke(0x3008, 0x5000 | P | W | U);
-    poke(0x3010, 0x200000 | P | W | U | PS);
-    for (uint64_t i = 0; i < PAGES_USED; i++)
-        poke(0x4000 + 8 * i, (64 + i) << 12 | P | W | U | (i % 4 == 3 ? G : 0));
-    mmu_set_efer(&mmu, LMA | NXE);
-    mmu_set_cr4(&mmu, PAE | PGE);
-    mmu_set_cr3(&mmu, 0x1000, false);
-    mmu_set_cr0(&mmu, PG | 1);
-}
-
-static bool access_page(uint64_t linear, enum mmu_access access)
-{
-    struct translation found;
-    uint32_t error;
-    return mmu_translate(&mmu, VIEW_USER, GVA(linear), access, &found, &error);
+    mmu_rig_ram(RAM_PAGES);
+    mmu_rig_paging();
 }
 
 static const struct shadow_entry *entry_of(uint64_t linear)
@@ -101,11 +21,11 @@ static bool is_cached(uint64_t linear)
 
 Test(shadow, first_write_takes_a_frame_and_reads_follow, .init = setup)
 {
-    cr_assert(access_page(0x6123, ACCESS_READ));
+    cr_assert(touch(0x6123, ACCESS_READ));
     cr_assert_eq(physmem_mpn(&physmem, PPN(64 + 6)).v, FRAMES_ZERO.v);
     cr_assert_eq(entry_of(0x6000)->read_tag, 0x6000);
     cr_assert(entry_of(0x6000)->write_tag & SHADOW_NO, "the zero page is never written");
-    cr_assert(access_page(0x6123, ACCESS_WRITE));
+    cr_assert(touch(0x6123, ACCESS_WRITE));
     cr_assert_neq(physmem_mpn(&physmem, PPN(64 + 6)).v, FRAMES_ZERO.v);
     cr_assert_eq(entry_of(0x6000)->write_tag, 0x6000);
     *(uint8_t *)(entry_of(0x6000)->addend + 0x6123) = 0x5a;
@@ -116,19 +36,19 @@ Test(shadow, first_write_takes_a_frame_and_reads_follow, .init = setup)
 
 Test(shadow, cr3_loads_spare_global_pages, .init = setup)
 {
-    cr_assert(access_page(0x2000, ACCESS_READ) && access_page(0x3000, ACCESS_READ));
+    cr_assert(touch(0x2000, ACCESS_READ) && touch(0x3000, ACCESS_READ));
     mmu_set_cr3(&mmu, 0x8000, false);
     cr_assert(!is_cached(0x2000));
     cr_assert(is_cached(0x3000));
-    mmu_set_cr4(&mmu, PAE);
-    cr_assert(!is_cached(0x3000), "clearing PGE drops globals");
+    mmu_set_cr4(&mmu, CR4_PAE);
+    cr_assert(!is_cached(0x3000), "clearing CR4_PGE drops globals");
 }
 
 Test(shadow, pcids_keep_their_own, .init = setup)
 {
-    mmu_set_cr4(&mmu, PAE | PGE | PCIDE);
+    mmu_set_cr4(&mmu, CR4_PAE | CR4_PGE | CR4_PCIDE);
     mmu_set_cr3(&mmu, 0x1001, false);
-    cr_assert(access_page(0x2000, ACCESS_READ));
+    cr_assert(touch(0x2000, ACCESS_READ));
     mmu_set_cr3(&mmu, 0x8002, false);
     cr_assert(!is_cached(0x2000));
     mmu_set_cr3(&mmu, 0x1001, true);
@@ -137,17 +57,17 @@ Test(shadow, pcids_keep_their_own, .init = setup)
     mmu_invpcid(&mmu, 1, 1, GVA(0));
     mmu_set_cr3(&mmu, 0x1001, true);
     cr_assert(!is_cached(0x2000));
-    cr_assert(access_page(0x2000, ACCESS_READ));
+    cr_assert(touch(0x2000, ACCESS_READ));
     for (uint64_t pcid = 10; pcid < 10 + 2 * SHADOW_SPACES; pcid++)
         mmu_set_cr3(&mmu, 0x8000 | pcid, true);
     mmu_set_cr3(&mmu, 0x1001, true);
-    cr_assert(access_page(0x2000, ACCESS_READ), "an evicted space just walks again");
+    cr_assert(touch(0x2000, ACCESS_READ), "an evicted space just walks again");
 }
 
 Test(shadow, invlpg_takes_the_whole_large_page, .init = setup)
 {
-    cr_assert(access_page(0x400000, ACCESS_READ) && access_page(0x433000, ACCESS_READ));
-    cr_assert(access_page(0x2000, ACCESS_READ));
+    cr_assert(touch(0x400000, ACCESS_READ) && touch(0x433000, ACCESS_READ));
+    cr_assert(touch(0x2000, ACCESS_READ));
     mmu_invlpg(&mmu, GVA(0x512345));
     cr_assert(!is_cached(0x400000) && !is_cached(0x433000));
     cr_assert(is_cached(0x2000));
@@ -185,25 +105,25 @@ Test(shadow, invlpg_of_a_local_page_spares_what_global_fetches_found, .init = se
 
 Test(shadow, code_pages_take_no_direct_writes, .init = setup)
 {
-    cr_assert(access_page(0x7000, ACCESS_WRITE));
+    cr_assert(touch(0x7000, ACCESS_WRITE));
     cr_assert_eq(entry_of(0x7000)->write_tag, 0x7000);
     physmem_mark_code(&physmem, GPA((64 + 7) << 12 | 0x80), 16);
     mmu_protect_code(&mmu, PPN(64 + 7));
     cr_assert(entry_of(0x7000)->write_tag & SHADOW_NO);
-    cr_assert(access_page(0x7000, ACCESS_WRITE));
+    cr_assert(touch(0x7000, ACCESS_WRITE));
     cr_assert(entry_of(0x7000)->write_tag & SHADOW_NO, "also when it is filled afresh");
     physmem_note_write(&physmem, GPA((64 + 7) << 12 | 0x40), 8);
     cr_assert_eq(code_writes, 0, "another 64 bytes of the page");
     physmem_note_write(&physmem, GPA((64 + 7) << 12 | 0x7c), 8);
     cr_assert_eq(code_writes, 1);
-    cr_assert(access_page(0x7000, ACCESS_WRITE));
+    cr_assert(touch(0x7000, ACCESS_WRITE));
     cr_assert_eq(entry_of(0x7000)->write_tag, 0x7000, "the code is gone");
 }
 
 Test(shadow, watched_pages_are_never_direct, .init = setup)
 {
     watched_page = 0x9000;
-    cr_assert(access_page(0x9000, ACCESS_WRITE));
+    cr_assert(touch(0x9000, ACCESS_WRITE));
     cr_assert(entry_of(0x9000)->read_tag & entry_of(0x9000)->write_tag & SHADOW_NO);
 }
 
@@ -222,8 +142,7 @@ static void check_all_entries(unsigned step)
                 struct translation found;
                 uint32_t error;
                 cr_assert(mmu_walk(&mmu, GVA(tags[access]), access, id == VIEW_USER,
-                                   id == VIEW_SUPERVISOR_AC, &found,
-                                   &error),
+                                   id == VIEW_SUPERVISOR_AC, &found, &error),
                           "step %u: view %u grants %u of %llx", step, id, access,
                           (unsigned long long)tags[access]);
                 const uint8_t *host = physmem_page_read(&physmem, gpa_ppn(found.gpa));
@@ -241,16 +160,15 @@ Test(shadow, random_operations_never_leave_a_stale_right, .init = setup)
         uint64_t n = random64() % PAGES_USED, linear = n << 12;
         switch (random64() % 16) {
         case 0: /* the guest changes a PTE and invalidates the page */
-            poke(0x4000 + 8 * n,
-                 (64 + random64() % 128) << 12 | (random64() & (P | W | U | G | A | D)) |
-                     (random64() % 8 ? P : 0));
+            poke(0x4000 + 8 * n, (64 + random64() % 128) << 12 |
+                                     (random64() & (P | W | U | G | A | D)) |
+                                     (random64() % 8 ? P : 0));
             mmu_invlpg(&mmu, GVA(linear));
             break;
         case 1: /* … several, none global, and reloads CR3 */
             for (unsigned i = 0; i < 8; i++) {
-                uint64_t place = 0x4000 + 8 * (random64() % PAGES_USED), old = 0;
-                physmem_read(&physmem, GPA(place), &old, 8);
-                if (!(old & G))
+                const uint64_t place = 0x4000 + 8 * (random64() % PAGES_USED);
+                if (!(peek(place, 8) & G))
                     poke(place, (64 + random64() % 128) << 12 | (random64() & (W | U | D)) | P);
             }
             mmu_set_cr3(&mmu, roots[random64() % 2], false);

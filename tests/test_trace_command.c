@@ -1,6 +1,7 @@
 /* `ring3 trace`: what it prints of a known trace, the files it exports, and hostile traces. */
 #include "tests/trace_rig.h"
 #include "base/log.h"
+#include "tests/random.h"
 #include "translate/listing.h"
 #include "translate/trace_export.h"
 #include "translate/trace_report.h"
@@ -513,14 +514,6 @@ Test(trace_command, damaged)
 
 /* --- hostile contents behind right checksums: any result, but whole and bounded */
 
-static uint64_t random_next(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 static void use_everything(const char *path)
 {
     static const struct trace_module module = {"image", 0x8048000, 0x1000};
@@ -546,17 +539,17 @@ static void use_everything(const char *path)
     free(text);
 }
 
-static void mutate(struct rig_chunk *chunk, uint64_t *state)
+static void mutate(struct rig_chunk *chunk, struct random *dice)
 {
     static const uint8_t edges[] = {0x00, 0x01, 0x7f, 0x80, 0xff, 0x10};
-    size_t at = random_next(state) % chunk->size;
+    size_t at = random_next(dice) % chunk->size;
 
-    switch (random_next(state) % 4) {
+    switch (random_next(dice) % 4) {
     case 0:
-        chunk->bytes[at] ^= (uint8_t)(1 << random_next(state) % 8);
+        chunk->bytes[at] ^= (uint8_t)(1 << random_next(dice) % 8);
         break;
     case 1:
-        chunk->bytes[at] = edges[random_next(state) % ARRAY_LENGTH(edges)];
+        chunk->bytes[at] = edges[random_next(dice) % ARRAY_LENGTH(edges)];
         break;
     case 2: /* cut short */
         chunk->size = at;
@@ -569,21 +562,21 @@ static void mutate(struct rig_chunk *chunk, uint64_t *state)
 Test(trace_command, hostile, .timeout = 300)
 {
     enum { ROUNDS = 1500 };
-    uint64_t state = 0x9e3779b97f4a7c15;
+    struct random dice = {0x9e3779b97f4a7c15};
     struct rig_chunks chunks;
 
     rig_write_trace(rig_path("a.trace"));
     struct rig_file file = rig_load_file(rig_path("a.trace"));
     for (unsigned round = 0; round < ROUNDS; round++) {
         rig_take_apart(&file, &chunks);
-        for (unsigned n = random_next(&state) % 4 + 1; n; n--) {
-            struct rig_chunk *chunk = &chunks.chunk[random_next(&state) % chunks.count];
+        for (unsigned n = random_next(&dice) % 4 + 1; n; n--) {
+            struct rig_chunk *chunk = &chunks.chunk[random_next(&dice) % chunks.count];
             if (chunk->size)
-                mutate(chunk, &state);
+                mutate(chunk, &dice);
         }
-        if (random_next(&state) % 4 == 0) {
-            struct rig_chunk *a = &chunks.chunk[random_next(&state) % chunks.count];
-            struct rig_chunk *b = &chunks.chunk[random_next(&state) % chunks.count];
+        if (random_next(&dice) % 4 == 0) {
+            struct rig_chunk *a = &chunks.chunk[random_next(&dice) % chunks.count];
+            struct rig_chunk *b = &chunks.chunk[random_next(&dice) % chunks.count];
             struct rig_chunk swap = *a;
             *a = *b;
             *b = swap;

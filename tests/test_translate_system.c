@@ -1,5 +1,6 @@
 /* SYSCALL and SYSRET in translated code end as the interpreter's do, whatever flags, selectors and
  * addresses they meet; and the common case does not leave translated code. */
+#include "tests/random.h"
 #include "tests/rig.h"
 #include "translate/translated.h"
 #include "translate/window_fault.h"
@@ -104,13 +105,10 @@ static void check_same(const struct rig *a, const struct rig *b, unsigned number
     cr_assert_eq(y->view, y->mmu.space->views[cpu_view_id(y)], "case %u", number);
 }
 
-static uint64_t random_state = 88172645463325252u;
+static struct random dice = {88172645463325252u};
 static uint64_t random64(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
+    return random_next(&dice);
 }
 
 static uint64_t random_flags(void)

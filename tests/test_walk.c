@@ -1,36 +1,8 @@
 /* softmmu/walk: random page tables in every paging mode against a model written out longhand. */
-#include "softmmu/mmu.h"
+#include "tests/mmu_rig.h"
 
-#include <criterion/criterion.h>
+enum { WALK_PAGES = 96, ROUNDS = 600, ACCESSES = 1500 };
 
-enum { RAM_PAGES = 96, ROUNDS = 600, ACCESSES = 1500 };
-
-#define P BIT(0)
-#define W BIT(1)
-#define U BIT(2)
-#define A BIT(5)
-#define D BIT(6)
-#define PS BIT(7)
-#define G BIT(8)
-#define NX BIT(63)
-#define WP BIT(16)
-#define PG BIT(31)
-#define PSE BIT(4)
-#define PAE BIT(5)
-#define PGE BIT(7)
-#define SMEP BIT(20)
-#define SMAP BIT(21)
-#define LMA BIT(10)
-#define NXE BIT(11)
-
-static uint64_t random_state;
-static uint64_t random64(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state * UINT64_C(0x2545f4914f6cdd1d);
-}
 static bool one_in(unsigned n)
 {
     return random64() % n == 0;
@@ -42,42 +14,29 @@ struct answer {
     uint64_t physical;
 };
 
-static struct frames frames;
-static struct physmem physmem;
-static struct bus bus;
-static struct mmu mmu;
-
-static uint64_t peek(uint64_t address, unsigned size)
-{
-    uint64_t value = ~UINT64_C(0);
-    if (!physmem_read(&physmem, GPA(address), &value, size))
-        return ~UINT64_C(0);
-    return size == 4 ? (uint32_t)value : value;
-}
-
 /* The SDM's rules for one access, mode by mode, with nothing shared with the code under test. */
 static struct answer model(uint64_t linear, enum mmu_access access, bool user, bool ac)
 {
     const struct mmu_registers *r = &mmu.registers;
     struct answer answer = {0};
-    bool nxe = r->efer & NXE, write = access == ACCESS_WRITE, fetch = access == ACCESS_EXECUTE;
+    bool nxe = r->efer & EFER_NXE, write = access == ACCESS_WRITE, fetch = access == ACCESS_EXECUTE;
     uint32_t base_error = (write ? 2 : 0) | (user ? 4 : 0) |
-                          (fetch && (r->cr4 & SMEP || (r->cr4 & PAE && nxe)) ? 16 : 0);
-    if (!(r->cr0 & PG)) {
+                          (fetch && (r->cr4 & CR4_SMEP || (r->cr4 & CR4_PAE && nxe)) ? 16 : 0);
+    if (!(r->cr0 & CR0_PG)) {
         answer.ok = true;
         answer.physical = (uint32_t)linear;
         return answer;
     }
     uint64_t e[4];
-    unsigned n = 0, levels, size = r->cr4 & PAE ? 8 : 4;
+    unsigned n = 0, levels, size = r->cr4 & CR4_PAE ? 8 : 4;
     unsigned shifts[4];
     uint64_t table;
     unsigned maxphy = r->physical_bits;
-    if (r->efer & LMA) {
+    if (r->efer & EFER_LMA) {
         levels = 4;
         shifts[0] = 39, shifts[1] = 30, shifts[2] = 21, shifts[3] = 12;
         table = r->cr3 & 0x000ffffffffff000;
-    } else if (r->cr4 & PAE) {
+    } else if (r->cr4 & CR4_PAE) {
         if (!(r->pdpte[linear >> 30 & 3] & P)) {
             answer.error = base_error;
             return answer;
@@ -100,7 +59,7 @@ static struct answer model(uint64_t linear, enum mmu_access access, bool user, b
         }
         bool reserved = false, leaf = n == levels - 1;
         if (size == 8) {
-            for (unsigned bit = maxphy; bit < (r->efer & LMA ? 52u : 63u); bit++)
+            for (unsigned bit = maxphy; bit < (r->efer & EFER_LMA ? 52u : 63u); bit++)
                 reserved |= e[n] >> bit & 1;
             reserved |= e[n] & NX && !nxe;
             if (shifts[n] == 39)
@@ -113,7 +72,7 @@ static struct answer model(uint64_t linear, enum mmu_access access, bool user, b
                 reserved |= (e[n] & 0x1fe000) != 0;
                 leaf = true;
             }
-        } else if (n == 0 && e[n] & PS && r->cr4 & PSE) {
+        } else if (n == 0 && e[n] & PS && r->cr4 & CR4_PSE) {
             leaf = true;
             unsigned high = r->pse36 ? (maxphy > 40 ? 40 : maxphy) - 32 : 0;
             for (unsigned bit = 13 + high; bit <= 21; bit++)
@@ -140,15 +99,15 @@ static struct answer model(uint64_t linear, enum mmu_access access, bool user, b
     if (user)
         ok = user_page && (!write || writable) && (!fetch || !no_execute);
     else if (fetch)
-        ok = !no_execute && !(user_page && r->cr4 & SMEP);
+        ok = !no_execute && !(user_page && r->cr4 & CR4_SMEP);
     else
-        ok = !(user_page && r->cr4 & SMAP && !ac) && (!write || writable || !(r->cr0 & WP));
+        ok = !(user_page && r->cr4 & CR4_SMAP && !ac) && (!write || writable || !(r->cr0 & CR0_WP));
     answer.error = ok ? 0 : base_error | 1;
     answer.ok = ok;
     uint64_t last = e[n - 1], mask = BIT(page_shift) - 1;
     if (size == 4 && page_shift == 22)
-        answer.physical = (last & 0xffc00000) |
-                          (r->pse36 ? (last >> 13 & 0xff) << 32 : 0) | (linear & mask);
+        answer.physical =
+            (last & 0xffc00000) | (r->pse36 ? (last >> 13 & 0xff) << 32 : 0) | (linear & mask);
     else
         answer.physical = (last & 0x000ffffffffff000 & ~mask) | (linear & mask);
     return answer;
@@ -156,7 +115,7 @@ static struct answer model(uint64_t linear, enum mmu_access access, bool user, b
 
 static uint64_t random_entry(bool wide)
 {
-    uint64_t frame = random64() % RAM_PAGES << 12;
+    uint64_t frame = random64() % WALK_PAGES << 12;
     uint64_t entry = frame | (random64() & (W | U | G | A | D | 0x18 | 0xe00));
     if (!one_in(8))
         entry |= P;
@@ -174,45 +133,41 @@ static uint64_t random_entry(bool wide)
 static void random_machine(void)
 {
     struct mmu_registers *r = &mmu.registers;
-    unsigned mode = random64() % 4; /* off, 32-bit, PAE, 4-level */
-    r->cr0 = (mode ? PG : 0) | (one_in(2) ? WP : 0) | 1;
-    r->cr4 = (one_in(2) ? PSE : 0) | (one_in(2) ? PGE : 0) | (one_in(3) ? SMEP : 0) |
-             (one_in(3) ? SMAP : 0) | (mode >= 2 ? PAE : 0);
-    r->efer = (mode == 3 ? LMA : 0) | (one_in(2) ? NXE : 0);
+    unsigned mode = random64() % 4; /* off, 32-bit, CR4_PAE, 4-level */
+    r->cr0 = (mode ? CR0_PG : 0) | (one_in(2) ? CR0_WP : 0) | CR0_PE;
+    r->cr4 = (one_in(2) ? CR4_PSE : 0) | (one_in(2) ? CR4_PGE : 0) | (one_in(3) ? CR4_SMEP : 0) |
+             (one_in(3) ? CR4_SMAP : 0) | (mode >= 2 ? CR4_PAE : 0);
+    r->efer = (mode == 3 ? EFER_LMA : 0) | (one_in(2) ? EFER_NXE : 0);
     r->physical_bits = 36 + random64() % 17;
     r->gigabyte_pages = one_in(2);
     r->pse36 = one_in(2);
-    for (uint64_t page = 0; page < RAM_PAGES; page++)
+    for (uint64_t page = 0; page < WALK_PAGES; page++)
         for (unsigned i = 0; i < 512; i++) {
             uint64_t entry = random_entry(mode != 1);
             if (mode == 1)
                 entry = (uint32_t)entry | random_entry(false) << 32;
             physmem_write(&physmem, GPA(page << 12 | i * 8), &entry, 8);
         }
-    r->cr3 = random64() % RAM_PAGES << 12;
+    r->cr3 = random64() % WALK_PAGES << 12;
     for (unsigned i = 0; i < 4; i++)
-        r->pdpte[i] = (random64() % RAM_PAGES << 12) | (one_in(5) ? 0 : P);
+        r->pdpte[i] = (random64() % WALK_PAGES << 12) | (one_in(5) ? 0 : P);
 }
 
 static uint64_t random_linear(void)
 {
     uint64_t linear = random64();
-    return mmu.registers.efer & LMA ? (uint64_t)bits_sign_extend(linear, 48) : (uint32_t)linear;
+    return mmu.registers.efer & EFER_LMA ? (uint64_t)bits_sign_extend(linear, 48)
+                                         : (uint32_t)linear;
 }
 
 static void setup(void)
 {
-    bus_init(&bus, "memory", UINT64_MAX);
-    struct error error;
-    cr_assert_eq(frames_init(&frames, RAM_PAGES * PAGE_BYTES, &error), 0);
-    cr_assert_eq(physmem_init(&physmem, &frames, &bus, RAM_PAGES * PAGE_BYTES, &error), 0);
-    memset(physmem.low, PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM, sizeof physmem.low);
-    cr_assert_eq(mmu_init(&mmu, &physmem), 0);
+    mmu_rig_ram(WALK_PAGES);
 }
 
 Test(walk, agrees_with_the_model, .init = setup)
 {
-    random_state = 0x1234567;
+    dice.state = 0x1234567;
     unsigned allowed = 0, refused = 0, reserved = 0;
     for (unsigned round = 0; round < ROUNDS; round++) {
         random_machine();
@@ -227,7 +182,9 @@ Test(walk, agrees_with_the_model, .init = setup)
             cr_assert_eq(ok, expected.ok,
                          "round %u access %u: linear %llx %s by %s: %d, the model says %d", round,
                          i, (unsigned long long)linear,
-                         access == ACCESS_READ ? "read" : access == ACCESS_WRITE ? "write" : "fetch",
+                         access == ACCESS_READ    ? "read"
+                         : access == ACCESS_WRITE ? "write"
+                                                  : "fetch",
                          user ? "user" : "supervisor", ok, expected.ok);
             if (ok)
                 cr_assert_eq(found.gpa.v, expected.physical, "round %u access %u: %llx for %llx",
@@ -249,9 +206,9 @@ Test(walk, agrees_with_the_model, .init = setup)
 static uint64_t *chain(uint64_t leaf_flags)
 {
     struct mmu_registers *r = &mmu.registers;
-    r->cr0 = PG | WP | 1;
-    r->cr4 = PAE;
-    r->efer = LMA | NXE;
+    r->cr0 = CR0_PG | CR0_WP | 1;
+    r->cr4 = CR4_PAE;
+    r->efer = EFER_LMA | EFER_NXE;
     r->cr3 = 1 << 12;
     for (uint64_t level = 1; level <= 4; level++) {
         uint64_t entry = (level + 1) << 12 | P | W | U;

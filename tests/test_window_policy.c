@@ -1,0 +1,241 @@
+/* softmmu/window: how many host mappings there may be, who makes room for whom, and who has windows
+ * at all.
+ */
+#include "tests/windows_rig.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+Test(window_policy, the_space_used_longest_ago_makes_room, .fini = teardown)
+{
+    setup_with(12, 0);
+    mmu_set_cr4(&mmu, CR4_PAE | CR4_PGE | CR4_PCIDE);
+    for (uint64_t pcid = 1; pcid <= 3; pcid++) {
+        mmu_set_cr3(&mmu, 0x1000 | pcid, true);
+        cr_assert(miss(0x2000, ACCESS_WRITE) && miss(0x6000, ACCESS_WRITE));
+    }
+    cr_assert_eq(mmu.windows->count.areas, 12);
+    mmu_set_cr3(&mmu, 0x1001, true);
+    check_page(0x2000, true, true);
+    mmu_set_cr3(&mmu, 0x1003, true);
+    cr_assert(miss(0x9000, ACCESS_WRITE));
+    cr_assert_eq(mmu.windows->count.evictions, 1);
+    check_page(0x2000, true, true);
+    mmu_set_cr3(&mmu, 0x1002, true);
+    check_page(0x2000, false, false);
+    mmu_set_cr3(&mmu, 0x1001, true);
+    check_page(0x2000, true, true);
+    /* One space alone, of neighbours: a page an area. */
+    for (uint64_t page = 16; page < 60; page++) {
+        cr_assert(miss(page << 12, ACCESS_READ));
+        cr_assert(mmu.windows->count.areas <= 12);
+        cr_assert(windows_has(&mmu, GVA(page << 12), false));
+    }
+    cr_assert_gt(mmu.windows->count.evictions, 5);
+}
+
+Test(window_policy, areas_are_counted_as_the_host_does, .init = setup, .fini = teardown)
+{
+    for (unsigned step = 0; step < 4000; step++) {
+        uint64_t linear = random64() % PAGES_USED << 12;
+        if (random64() % 2)
+            (void)miss(linear, ACCESS_READ);
+        else
+            mmu_invlpg(&mmu, GVA(linear));
+        unsigned areas = 0;
+        for (uint64_t n = 0; n < PAGES_USED; n++) {
+            bool here = windows_has(&mmu, GVA(n << 12), false);
+            areas += here + (here && !windows_has(&mmu, GVA((n + 1) << 12), false));
+        }
+        cr_assert_eq(mmu.windows->count.areas, areas, "step %u", step);
+    }
+}
+
+Test(window_policy, too_many_windows_give_the_space_up, .init = setup, .fini = teardown)
+{
+    for (uint64_t index = 0; index < WINDOWS_PER_SPACE; index++)
+        cr_assert(miss(index << 32 | 0x2000, ACCESS_READ));
+    cr_assert(windows_open(&mmu));
+    changes = 0;
+    cr_assert(!miss((uint64_t)WINDOWS_PER_SPACE << 32 | 0x2000, ACCESS_READ));
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(changes, 1);
+    cr_assert_eq(mmu.windows->count.pages, 0);
+    check_page(0x2000, false, false);
+    windows_tick(&mmu);
+    cr_assert(!windows_open(&mmu));
+    mmu_set_cr3(&mmu, 0x1000, false);
+    cr_assert(windows_open(&mmu));
+    cr_assert(miss(0x2000, ACCESS_READ));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+Test(window_policy, a_host_that_refuses_leaves_the_soft_tier, .init = setup, .fini = teardown)
+{
+    struct rlimit old, none;
+    cr_assert_eq(getrlimit(RLIMIT_AS, &old), 0);
+    none = (struct rlimit){.rlim_cur = BIT(32), .rlim_max = old.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &none), 0);
+    cr_assert(touch(0x2000, ACCESS_READ));
+    cr_assert(!windows_fill(&mmu, GVA(0x2000)));
+    cr_assert_eq(setrlimit(RLIMIT_AS, &old), 0);
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(mmu.windows->refusal, ENOMEM);
+    check_page(0x2000, false, false);
+    mmu_set_cr3(&mmu, 0x1000, false);
+    cr_assert(miss(0x2000, ACCESS_READ));
+}
+#endif
+
+static void ticks(unsigned count)
+{
+    while (count--)
+        windows_tick(&mmu);
+}
+
+static void lose_a_page(void)
+{
+    cr_assert(miss(0x2000, ACCESS_READ));
+    poke(0x4010, (FIRST_PPN + 2) << 12 | P | U);
+    mmu_set_cr3(&mmu, 0x1000, false);
+    cr_assert_eq(mmu.windows->count.pages, 0);
+}
+
+Test(window_policy, comparing_has_to_be_paid_for, .fini = teardown)
+{
+    setup_with(100, 1);
+    add_process();
+    ticks(1);
+    for (uint64_t n = 0; n < 40; n++)
+        cr_assert(miss(n << 12, ACCESS_READ));
+    for (unsigned i = 0; i < 20000; i++) {
+        mmu_set_cr3(&mmu, 0x9000, false);
+        mmu_set_cr3(&mmu, 0x1000, false);
+        if (i % 100 == 0)
+            ticks(1);
+    }
+    cr_assert(windows_open(&mmu));
+    cr_assert_eq(mmu.windows->count.pages, 40);
+    for (unsigned i = 0; i < 20000 && windows_open(&mmu); i++)
+        mmu_set_cr3(&mmu, 0x1000, false);
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(mmu.windows->count.pages, 0);
+    ticks(1);
+    cr_assert(windows_open(&mmu));
+    cr_assert(miss(0x2000, ACCESS_READ));
+    mmu_set_cr3(&mmu, 0x1000, false);
+    cr_assert(windows_open(&mmu));
+}
+
+Test(window_policy, windows_are_earned, .fini = teardown)
+{
+    setup_with(100, 3);
+    cr_assert(!windows_open(&mmu));
+    cr_assert(touch(0x2000, ACCESS_READ));
+    cr_assert(!windows_fill(&mmu, GVA(0x2000)));
+    ticks(2);
+    mmu_set_cr3(&mmu, 0x1000, false);
+    ticks(2);
+    cr_assert(!windows_open(&mmu), "a flush begins it anew");
+    ticks(1);
+    cr_assert(windows_open(&mmu));
+    cr_assert_eq(changes, 1);
+    cr_assert(miss(0x2000, ACCESS_READ));
+    for (unsigned i = 0; i < 10; i++) {
+        mmu_set_cr3(&mmu, 0x1000, false);
+        check_page(0x2000, true, false);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        ticks(3);
+        cr_assert(windows_open(&mmu));
+        lose_a_page();
+    }
+    cr_assert(windows_open(&mmu), "each time it had lived as long as it takes");
+    cr_assert_eq(changes, 1);
+    lose_a_page();
+    ticks(1);
+    cr_assert(windows_open(&mmu));
+    lose_a_page();
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(changes, 2);
+    ticks(3);
+    cr_assert(windows_open(&mmu));
+    for (unsigned i = 0; i < 10; i++) {
+        lose_a_page();
+        mmu_set_cr3(&mmu, 0x1000, false);
+        lose_a_page();
+        cr_assert(miss(0x2000, ACCESS_READ));
+        mmu_set_cr3(&mmu, 0x1000, false); /* this one loses nothing */
+        cr_assert(windows_open(&mmu));
+    }
+    cr_assert_eq(mmu.windows->count.opened, 2);
+    cr_assert_eq(mmu.windows->count.closed, 1);
+}
+
+Test(window_policy, what_was_given_up_waits_for_a_flush, .fini = teardown)
+{
+    setup_with(100, 1);
+    add_process();
+    ticks(1);
+    for (uint64_t index = 0; index < WINDOWS_PER_SPACE; index++)
+        cr_assert(miss(index << 32 | 0x2000, ACCESS_READ));
+    cr_assert(!miss((uint64_t)WINDOWS_PER_SPACE << 32 | 0x2000, ACCESS_READ));
+    ticks(3);
+    cr_assert(!windows_open(&mmu));
+    mmu_set_cr3(&mmu, 0x9000, false);
+    mmu_set_cr3(&mmu, 0x1000, false);
+    ticks(3);
+    cr_assert(!windows_open(&mmu), "leaving and coming back is none");
+    mmu_set_cr3(&mmu, 0x1000, false);
+    ticks(1);
+    cr_assert(windows_open(&mmu));
+}
+
+Test(window_policy, addresses_that_are_flushed_all_the_time_cost_the_space_its_windows,
+     .fini = teardown)
+{
+    setup_with(100, 1);
+    windows_tick(&mmu);
+    cr_assert(windows_open(&mmu));
+    for (unsigned tick = 0; tick < 10; tick++) {
+        for (unsigned i = 0; i < 8; i++)
+            mmu_invlpg(&mmu, GVA(0x2000));
+        windows_tick(&mmu);
+        cr_assert(windows_open(&mmu), "few at a time do not");
+    }
+    cr_assert(miss(0x2000, ACCESS_READ));
+    for (unsigned i = 0; i < 100; i++)
+        mmu_invlpg(&mmu, GVA(0x3000));
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(mmu.windows->count.pages, 0);
+    windows_tick(&mmu);
+    cr_assert(!windows_open(&mmu), "nothing is earned by such a tick");
+    windows_tick(&mmu);
+    cr_assert(windows_open(&mmu));
+}
+
+Test(window_policy, each_space_earns_its_own, .fini = teardown)
+{
+    setup_with(100, 3);
+    mmu_set_cr4(&mmu, CR4_PAE | CR4_PGE | CR4_PCIDE);
+    mmu_set_cr3(&mmu, 0x1001, true);
+    ticks(3);
+    changes = 0;
+    cr_assert(windows_open(&mmu));
+    cr_assert(miss(0x2000, ACCESS_WRITE));
+    mmu_set_cr3(&mmu, 0x1002, true);
+    cr_assert(!windows_open(&mmu));
+    cr_assert_eq(changes, 1);
+    ticks(2);
+    mmu_set_cr3(&mmu, 0x1001, true);
+    cr_assert(windows_open(&mmu));
+    cr_assert_eq(changes, 2);
+    check_page(0x2000, true, true);
+    ticks(3);
+    for (uint64_t pcid = 10; pcid < 10 + WINDOWS_SPACES; pcid++) {
+        mmu_set_cr3(&mmu, 0x1000 | pcid, true);
+        cr_assert(!windows_open(&mmu), "the space was another's before");
+    }
+    mmu_set_cr3(&mmu, 0x1001, true);
+    cr_assert(!windows_open(&mmu));
+}
