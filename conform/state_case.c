@@ -72,13 +72,23 @@ static void write_needs(FILE *to, const struct feature_set *needs)
 
 static void write_ignored(FILE *to, const struct state *ignored)
 {
-    struct state_fields set = {0};
+    static const union state_value none;
+    const char *before = "ignore";
 
-    for (unsigned field = 0; field < STATE_FIELDS; field++)
-        for (unsigned i = 0; i < state_field_bytes(field); i++)
-            if (ignored->value[field].bytes[i])
-                state_fields_add(&set, field);
-    write_fields(to, "ignore", ignored, &set);
+    for (unsigned field = 0; field < STATE_FIELDS; field++) {
+        union state_value all = none;
+        if (!memcmp(&ignored->value[field], &none, sizeof none))
+            continue;
+        fprintf(to, "%s %s", before, state_field_name(field));
+        before = "";
+        memset(all.bytes, 0xff, state_field_bytes(field));
+        if (memcmp(&ignored->value[field], &all, sizeof all)) {
+            fputc('=', to);
+            state_value_write(to, &ignored->value[field]);
+        }
+    }
+    if (!*before)
+        fputc('\n', to);
 }
 
 static void write_memory(FILE *to, const char *keyword, const struct case_memory *memory)

@@ -9,8 +9,8 @@
 
 /* Where code and data lie, for both; the pages around them are not mapped. */
 enum {
-    SANDBOX_CODE = 0x10000000,
-    SANDBOX_DATA = 0x20000000,
+    SANDBOX_CODE = 0x100000,
+    SANDBOX_DATA = 0x200000,
     SANDBOX_BYTES = 0x2000,
     SANDBOX_ENTRY = SANDBOX_CODE + 0x100, /* of the instruction */
 };
