@@ -53,7 +53,7 @@ static void run_lanes(struct lanes *lanes)
         const uint8_t *part = lanes->b.b + (shape.same_part ? 0 : i * shape.part);
         const __m128i b = _mm_loadu_si128((const __m128i *)(const void *)part);
         const __m128i a = avx_lane(&lanes->a, i);
-        const __m128i result = lanes->f ? lanes->f(a, b, lanes->immediate)
+        const __m128i result = lanes->f ? lanes->f(a, b, lanes->immediate >> i * shape.bits)
                                         : lanes->fused(avx_lane(&lanes->old, i), a, b);
         if (shape.narrows)
             lanes->result.q[i] = (uint64_t)_mm_cvtsi128_si64(result);
@@ -72,16 +72,10 @@ static bool run(struct cpu *cpu, const struct insn *insn, struct lanes *lanes)
     lanes->result = (union vector){0};
     if (avx_load(cpu, insn, &lanes->b, shape.part * (shape.same_part ? 1 : lanes->count), false))
         return true;
-    if (!shape.floating || likely(!sse_is_checked(cpu))) {
+    if (shape.floating)
+        AVX_RUN(run_lanes(lanes));
+    else
         run_lanes(lanes);
-    } else {
-        sse_check_begin(cpu);
-        do
-            run_lanes(lanes);
-        while (sse_check_again(cpu));
-        if (sse_check_end(cpu))
-            return true;
-    }
     avx_write(cpu, insn->reg, &lanes->result, 32);
     return false;
 }

@@ -19,6 +19,7 @@ typedef __m128i fused_fn(__m128i old, __m128i a, __m128i b);
 
 struct avx_shape {
     uint8_t part;   /* bytes of W for each lane */
+    uint8_t bits;   /* of the immediate for each lane; 0: all of it for all */
     bool floating;  /* can raise SIMD floating-point exceptions */
     bool scalar;    /* one lane, whatever VEX.L says */
     bool same_part; /* all lanes take the first part */
@@ -78,6 +79,21 @@ static inline void avx_set_lane(union vector *v, unsigned lane, __m128i value)
         if (unlikely(faults))                                                                      \
             return true;                                                                           \
     } while (0)
+/* Runs `statement`, which must leave its operands alone, under the guest's MXCSR; the body ends
+ * here if it met an unmasked exception. */
+#define AVX_RUN(statement)                                                                         \
+    do {                                                                                           \
+        if (likely(!sse_is_checked(cpu))) {                                                        \
+            statement;                                                                             \
+        } else {                                                                                   \
+            sse_check_begin(cpu);                                                                  \
+            do                                                                                     \
+                statement;                                                                         \
+            while (sse_check_again(cpu));                                                          \
+            if (sse_check_end(cpu))                                                                \
+                return true;                                                                       \
+        }                                                                                          \
+    } while (0)
 #define EXEC_TRY(id, faults)                                                                       \
     EXEC(id)                                                                                       \
     {                                                                                              \
@@ -97,56 +113,6 @@ static inline void avx_set_lane(union vector *v, unsigned lane, __m128i value)
     static __m128i name(__m128i a, __m128i b, unsigned immediate)                                  \
     {                                                                                              \
         __asm__ volatile(op " %1, %0, %0" : "+x"(a) : "x"(b));                                     \
-        return a;                                                                                  \
-    }
-/* … by the immediate's low bits, which are part of the host's instruction */
-#define LANE_CASE(op, operands, n)                                                                 \
-    case n:                                                                                        \
-        __asm__ volatile(op " $" #n ", " operands : "+x"(a) : "x"(b));                             \
-        break;
-#define LANE_CASES_8(op, operands)                                                                 \
-    LANE_CASE(op, operands, 0)                                                                     \
-    LANE_CASE(op, operands, 1)                                                                     \
-    LANE_CASE(op, operands, 2)                                                                     \
-    LANE_CASE(op, operands, 3)                                                                     \
-    LANE_CASE(op, operands, 4)                                                                     \
-    LANE_CASE(op, operands, 5)                                                                     \
-    LANE_CASE(op, operands, 6)                                                                     \
-    LANE_CASE(op, operands, 7)
-#define LANE_CASES_16(op, operands)                                                                \
-    LANE_CASES_8(op, operands)                                                                     \
-    LANE_CASE(op, operands, 8)                                                                     \
-    LANE_CASE(op, operands, 9)                                                                     \
-    LANE_CASE(op, operands, 10)                                                                    \
-    LANE_CASE(op, operands, 11)                                                                    \
-    LANE_CASE(op, operands, 12)                                                                    \
-    LANE_CASE(op, operands, 13)                                                                    \
-    LANE_CASE(op, operands, 14)                                                                    \
-    LANE_CASE(op, operands, 15)
-#define LANE_CASES_32(op, operands)                                                                \
-    LANE_CASES_16(op, operands)                                                                    \
-    LANE_CASE(op, operands, 16)                                                                    \
-    LANE_CASE(op, operands, 17)                                                                    \
-    LANE_CASE(op, operands, 18)                                                                    \
-    LANE_CASE(op, operands, 19)                                                                    \
-    LANE_CASE(op, operands, 20)                                                                    \
-    LANE_CASE(op, operands, 21)                                                                    \
-    LANE_CASE(op, operands, 22)                                                                    \
-    LANE_CASE(op, operands, 23)                                                                    \
-    LANE_CASE(op, operands, 24)                                                                    \
-    LANE_CASE(op, operands, 25)                                                                    \
-    LANE_CASE(op, operands, 26)                                                                    \
-    LANE_CASE(op, operands, 27)                                                                    \
-    LANE_CASE(op, operands, 28)                                                                    \
-    LANE_CASE(op, operands, 29)                                                                    \
-    LANE_CASE(op, operands, 30)                                                                    \
-    LANE_CASE(op, operands, 31)
-#define LANE_IMMEDIATE(name, op, operands, count)                                                  \
-    static __m128i name(__m128i a, __m128i b, unsigned immediate)                                  \
-    {                                                                                              \
-        switch (immediate & ((count)-1)) {                                                         \
-            LANE_CASES_##count(op, operands)                                                       \
-        }                                                                                          \
         return a;                                                                                  \
     }
 

@@ -14,24 +14,9 @@ CRYPT(SHA256MSG1, "sha256msg1")
 CRYPT(SHA256MSG2, "sha256msg2")
 
 SSE_IMMEDIATE(AESKEYGENASSIST_VxWxIb, key_assist, a)
-
-#define CASE(op, value, n)                                                                         \
-    case value:                                                                                    \
-        __asm__(op " $" #n ", %1, %0" : "+x"(a) : "x"(b));                                         \
-        break;
-
 SSE_IMMEDIATE(PCLMULQDQ_VxWxIb, multiply_carryless, a)
 
-static always_inline __m128i sha1_rounds(__m128i a, __m128i b, unsigned control)
-{
-    switch (control & 3) {
-        CASE("sha1rnds4", 0, 0)
-        CASE("sha1rnds4", 1, 1)
-        CASE("sha1rnds4", 2, 2)
-        CASE("sha1rnds4", 3, 3)
-    }
-    return a;
-}
+LANE_IMMEDIATE(sha1_rounds, "sha1rnds4", LANE_UNARY, 4)
 SSE_IMMEDIATE(SHA1RNDS4_VxWxIb, sha1_rounds, a)
 
 #define SHA256_ASM(result, a, b)                                                                   \

@@ -43,71 +43,37 @@ LOGIC(VXOR, "xor")
 LOGIC(VUNPCKL, "unpckl")
 LOGIC(VUNPCKH, "unpckh")
 
-/* --- immediates.  Those of pairs of doubles have two bits for each lane. */
-#define BY_IMMEDIATE(id, f)                                                                        \
-    static __m128i lane_##id(__m128i a, __m128i b, unsigned immediate)                             \
-    {                                                                                              \
-        return f(a, b, immediate);                                                                 \
-    }                                                                                              \
-    EXEC_LANES(id, lane_##id, SHAPE_WHOLE)
-BY_IMMEDIATE(VSHUFPS_VHWIb, shuffle_ps)
-
+/* --- immediates */
 static __m128i permute_ps(__m128i unused, __m128i b, unsigned control)
 {
     return shuffle_ps(b, b, control);
 }
-EXEC_LANES(VPERMILPS_VWIb, permute_ps, SHAPE_WHOLE)
-
-#define BY_SHIFTED_IMMEDIATE(id, f, bits)                                                          \
-    EXEC_AVX(id)                                                                                   \
-    {                                                                                              \
-        union vector b, result = {0};                                                              \
-        const union vector *a = &cpu->xmm[insn->vex.vvvv];                                         \
-        CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));                                    \
-        for (unsigned i = 0; i < avx_bytes(insn) / 16; i++)                                        \
-            avx_set_lane(&result, i,                                                               \
-                         f(avx_lane(a, i), avx_lane(&b, i), insn->vex.imm >> (bits)*i));           \
-        avx_write(cpu, insn->reg, &result, avx_bytes(insn));                                       \
-        return false;                                                                              \
-    }
 static __m128i permute_pd(__m128i unused, __m128i b, unsigned control)
 {
     return shuffle_pd(b, b, control);
 }
-BY_SHIFTED_IMMEDIATE(VSHUFPD_VHWIb, shuffle_pd, 2)
-BY_SHIFTED_IMMEDIATE(VPERMILPD_VWIb, permute_pd, 2)
-BY_SHIFTED_IMMEDIATE(VBLENDPS_VHWIb, blend_ps, 4)
-BY_SHIFTED_IMMEDIATE(VBLENDPD_VHWIb, blend_pd, 2)
-BY_SHIFTED_IMMEDIATE(VPBLENDD_VHWIb, blend_ps, 4)
+#define SHAPE_BITS(n) SHAPE(.part = 16, .bits = n)
+EXEC_LANES(VSHUFPS_VHWIb, shuffle_ps, SHAPE_WHOLE)
+EXEC_LANES(VPERMILPS_VWIb, permute_ps, SHAPE_WHOLE)
+EXEC_LANES(VSHUFPD_VHWIb, shuffle_pd, SHAPE_BITS(2))
+EXEC_LANES(VPERMILPD_VWIb, permute_pd, SHAPE_BITS(2))
+EXEC_LANES(VBLENDPS_VHWIb, blend_ps, SHAPE_BITS(4))
+EXEC_LANES(VBLENDPD_VHWIb, blend_pd, SHAPE_BITS(2))
+EXEC_LANES(VPBLENDD_VHWIb, blend_ps, SHAPE_BITS(4))
+EXEC_LANES(VDPPS_VHWIb, dot_ps, SHAPE_FLOAT)
+EXEC_LANES(VDPPD_VHWIb, dot_pd, SHAPE_FLOAT)
 
 #define BY_HOST_IMMEDIATE(id, op, operands, count, shape)                                          \
     LANE_IMMEDIATE(lane_##id, op, operands, count)                                                 \
     EXEC_LANES(id, lane_##id, shape)
-#define TWO   "%1, %0, %0"
-#define UNARY "%1, %0"
-BY_HOST_IMMEDIATE(VCMPPS_VHWIb, "vcmpps", TWO, 32, SHAPE_FLOAT)
-BY_HOST_IMMEDIATE(VCMPPD_VHWIb, "vcmppd", TWO, 32, SHAPE_FLOAT)
-BY_HOST_IMMEDIATE(VCMPSS_VHWIb, "vcmpss", TWO, 32, SHAPE_SINGLE)
-BY_HOST_IMMEDIATE(VCMPSD_VHWIb, "vcmpsd", TWO, 32, SHAPE_DOUBLE)
-BY_HOST_IMMEDIATE(VROUNDPS_VWIb, "vroundps", UNARY, 16, SHAPE_FLOAT)
-BY_HOST_IMMEDIATE(VROUNDPD_VWIb, "vroundpd", UNARY, 16, SHAPE_FLOAT)
-BY_HOST_IMMEDIATE(VROUNDSS_VHWIb, "vroundss", TWO, 16, SHAPE_SINGLE)
-BY_HOST_IMMEDIATE(VROUNDSD_VHWIb, "vroundsd", TWO, 16, SHAPE_DOUBLE)
-
-/* A product that the immediate leaves out is +0, as that of two zeros is; a sum that it leaves out
- * is cleared afterwards. */
-#define DOT(id, op, mask_of)                                                                       \
-    static __m128i lane_##id(__m128i a, __m128i b, unsigned immediate)                             \
-    {                                                                                              \
-        const __m128i products = mask_of(immediate >> 4);                                          \
-        a = _mm_and_si128(a, products);                                                            \
-        b = _mm_and_si128(b, products);                                                            \
-        __asm__ volatile(op ", %1, %0" : "+x"(a) : "x"(b));                                        \
-        return _mm_and_si128(a, mask_of(immediate));                                               \
-    }                                                                                              \
-    EXEC_LANES(id, lane_##id, SHAPE_FLOAT)
-DOT(VDPPS_VHWIb, "dpps $0xff", mask_of_dwords)
-DOT(VDPPD_VHWIb, "dppd $0x33", mask_of_qwords)
+BY_HOST_IMMEDIATE(VCMPPS_VHWIb, "vcmpps", LANE_TWO, 32, SHAPE_FLOAT)
+BY_HOST_IMMEDIATE(VCMPPD_VHWIb, "vcmppd", LANE_TWO, 32, SHAPE_FLOAT)
+BY_HOST_IMMEDIATE(VCMPSS_VHWIb, "vcmpss", LANE_TWO, 32, SHAPE_SINGLE)
+BY_HOST_IMMEDIATE(VCMPSD_VHWIb, "vcmpsd", LANE_TWO, 32, SHAPE_DOUBLE)
+BY_HOST_IMMEDIATE(VROUNDPS_VWIb, "vroundps", LANE_UNARY, 16, SHAPE_FLOAT)
+BY_HOST_IMMEDIATE(VROUNDPD_VWIb, "vroundpd", LANE_UNARY, 16, SHAPE_FLOAT)
+BY_HOST_IMMEDIATE(VROUNDSS_VHWIb, "vroundss", LANE_TWO, 16, SHAPE_SINGLE)
+BY_HOST_IMMEDIATE(VROUNDSD_VHWIb, "vroundsd", LANE_TWO, 16, SHAPE_DOUBLE)
 
 /* --- permutations by a vector */
 LANE_AVX(permute_ps_by, "vpermilps")
@@ -131,7 +97,7 @@ FLOAT(VCVTTPS2DQ_VW, "cvttps2dq", SHAPE_FLOAT)
 FLOAT(VCVTPH2PS_VW, "vcvtph2ps", SHAPE_WIDENS)
 
 /* To halves, which may go to memory: V is the source, W the destination. */
-LANE_IMMEDIATE(halves_of, "vcvtps2ph", UNARY, 8)
+LANE_IMMEDIATE(halves_of, "vcvtps2ph", LANE_UNARY, 8)
 static void convert_halves(struct cpu *cpu, const struct insn *insn, union vector *result)
 {
     for (unsigned i = 0; i < avx_bytes(insn) / 16; i++) {
@@ -146,16 +112,7 @@ static never_inline bool store_halves(struct cpu *cpu, const struct insn *insn)
     /* A fault in memory goes before one of floating point. */
     if (insn->memory && mem_check_write(cpu, insn->seg, insn_address(cpu, insn), bytes))
         return true;
-    if (likely(!sse_is_checked(cpu))) {
-        convert_halves(cpu, insn, &result);
-    } else {
-        sse_check_begin(cpu);
-        do
-            convert_halves(cpu, insn, &result);
-        while (sse_check_again(cpu));
-        if (sse_check_end(cpu))
-            return true;
-    }
+    AVX_RUN(convert_halves(cpu, insn, &result));
     if (insn->memory)
         return avx_store(cpu, insn, &result, bytes, false);
     avx_write(cpu, insn->rm, &result, 16);
@@ -164,20 +121,6 @@ static never_inline bool store_halves(struct cpu *cpu, const struct insn *insn)
 EXEC_TRY(VCVTPS2PH_WVIb, store_halves(cpu, insn))
 
 /* --- to and from general registers */
-#define RUN(statement)                                                                             \
-    do {                                                                                           \
-        if (likely(!sse_is_checked(cpu))) {                                                        \
-            statement;                                                                             \
-        } else {                                                                                   \
-            sse_check_begin(cpu);                                                                  \
-            do                                                                                     \
-                statement;                                                                         \
-            while (sse_check_again(cpu));                                                          \
-            if (sse_check_end(cpu))                                                                \
-                return true;                                                                       \
-        }                                                                                          \
-    } while (0)
-
 /* The operand E, of 32 or 64 bits. */
 static bool load_general(struct cpu *cpu, const struct insn *insn, uint64_t *value)
 {
@@ -198,9 +141,9 @@ static bool load_general(struct cpu *cpu, const struct insn *insn, uint64_t *val
         if (load_general(cpu, insn, &value))                                                       \
             return true;                                                                           \
         if (insn->size == SIZE_64)                                                                 \
-            RUN(__asm__ volatile(op "q %2, %0" : "=x"(result) : "0"(a), "r"(value)));              \
+            AVX_RUN(__asm__ volatile(op "q %2, %0" : "=x"(result) : "0"(a), "r"(value)));          \
         else                                                                                       \
-            RUN(__asm__ volatile(op "l %k2, %0" : "=x"(result) : "0"(a), "r"(value)));             \
+            AVX_RUN(__asm__ volatile(op "l %k2, %0" : "=x"(result) : "0"(a), "r"(value)));         \
         union vector to;                                                                           \
         avx_set_lane(&to, 0, result);                                                              \
         avx_write(cpu, insn->reg, &to, 16);                                                        \
@@ -218,9 +161,9 @@ FROM_INTEGER(VCVTSI2SD_VHEy, "cvtsi2sd")
             return true;                                                                           \
         const __m128i b = avx_lane(&source, 0);                                                    \
         if (insn->size == SIZE_64)                                                                 \
-            RUN(__asm__ volatile(op " %1, %0" : "=r"(result) : "x"(b)));                           \
+            AVX_RUN(__asm__ volatile(op " %1, %0" : "=r"(result) : "x"(b)));                       \
         else                                                                                       \
-            RUN(__asm__ volatile(op " %1, %k0" : "=r"(result) : "x"(b)));                          \
+            AVX_RUN(__asm__ volatile(op " %1, %k0" : "=r"(result) : "x"(b)));                      \
         REG64_SET(insn->reg, result);                                                              \
         return false;                                                                              \
     }
@@ -239,9 +182,9 @@ TO_INTEGER(VCVTTSD2SI_GyW, "cvttsd2si", 8)
         if (avx_load(cpu, insn, &source, bytes, false))                                            \
             return true;                                                                           \
         const __m128i b = avx_lane(&source, 0);                                                    \
-        RUN(__asm__ volatile(op " %4, %3"                                                          \
-                             : "=@ccz"(zero), "=@ccp"(unordered), "=@ccc"(below)                   \
-                             : "x"(a), "x"(b)));                                                   \
+        AVX_RUN(__asm__ volatile(op " %4, %3"                                                      \
+                                 : "=@ccz"(zero), "=@ccp"(unordered), "=@ccc"(below)               \
+                                 : "x"(a), "x"(b)));                                               \
         flags_set_arithmetic(cpu,                                                                  \
                              (zero ? F_ZF : 0) | (unordered ? F_PF : 0) | (below ? F_CF : 0));     \
         return false;                                                                              \

@@ -5,106 +5,6 @@
 #define LANES(id, op, shape)                                                                       \
     LANE_SSE(lane_##id, op)                                                                        \
     EXEC_LANES(id, lane_##id, shape)
-#define INTEGER(NAME, name) LANES(V##NAME##_VHW, name, SHAPE_WHOLE)
-INTEGER(PUNPCKLBW, "punpcklbw")
-INTEGER(PUNPCKLWD, "punpcklwd")
-INTEGER(PUNPCKLDQ, "punpckldq")
-INTEGER(PACKSSWB, "packsswb")
-INTEGER(PCMPGTB, "pcmpgtb")
-INTEGER(PCMPGTW, "pcmpgtw")
-INTEGER(PCMPGTD, "pcmpgtd")
-INTEGER(PACKUSWB, "packuswb")
-INTEGER(PUNPCKHBW, "punpckhbw")
-INTEGER(PUNPCKHWD, "punpckhwd")
-INTEGER(PUNPCKHDQ, "punpckhdq")
-INTEGER(PACKSSDW, "packssdw")
-INTEGER(PUNPCKLQDQ, "punpcklqdq")
-INTEGER(PUNPCKHQDQ, "punpckhqdq")
-INTEGER(PCMPEQB, "pcmpeqb")
-INTEGER(PCMPEQW, "pcmpeqw")
-INTEGER(PCMPEQD, "pcmpeqd")
-INTEGER(PADDQ, "paddq")
-INTEGER(PMULLW, "pmullw")
-INTEGER(PSUBUSB, "psubusb")
-INTEGER(PSUBUSW, "psubusw")
-INTEGER(PMINUB, "pminub")
-INTEGER(PAND, "pand")
-INTEGER(PADDUSB, "paddusb")
-INTEGER(PADDUSW, "paddusw")
-INTEGER(PMAXUB, "pmaxub")
-INTEGER(PANDN, "pandn")
-INTEGER(PAVGB, "pavgb")
-INTEGER(PAVGW, "pavgw")
-INTEGER(PMULHUW, "pmulhuw")
-INTEGER(PMULHW, "pmulhw")
-INTEGER(PSUBSB, "psubsb")
-INTEGER(PSUBSW, "psubsw")
-INTEGER(PMINSW, "pminsw")
-INTEGER(POR, "por")
-INTEGER(PADDSB, "paddsb")
-INTEGER(PADDSW, "paddsw")
-INTEGER(PMAXSW, "pmaxsw")
-INTEGER(PXOR, "pxor")
-INTEGER(PMULUDQ, "pmuludq")
-INTEGER(PMADDWD, "pmaddwd")
-INTEGER(PSADBW, "psadbw")
-INTEGER(PSUBB, "psubb")
-INTEGER(PSUBW, "psubw")
-INTEGER(PSUBD, "psubd")
-INTEGER(PSUBQ, "psubq")
-INTEGER(PADDB, "paddb")
-INTEGER(PADDW, "paddw")
-INTEGER(PADDD, "paddd")
-INTEGER(PSHUFB, "pshufb")
-INTEGER(PHADDW, "phaddw")
-INTEGER(PHADDD, "phaddd")
-INTEGER(PHADDSW, "phaddsw")
-INTEGER(PMADDUBSW, "pmaddubsw")
-INTEGER(PHSUBW, "phsubw")
-INTEGER(PHSUBD, "phsubd")
-INTEGER(PHSUBSW, "phsubsw")
-INTEGER(PSIGNB, "psignb")
-INTEGER(PSIGNW, "psignw")
-INTEGER(PSIGND, "psignd")
-INTEGER(PMULHRSW, "pmulhrsw")
-INTEGER(PMULDQ, "pmuldq")
-INTEGER(PCMPEQQ, "pcmpeqq")
-INTEGER(PACKUSDW, "packusdw")
-INTEGER(PCMPGTQ, "pcmpgtq")
-INTEGER(PMINSB, "pminsb")
-INTEGER(PMINSD, "pminsd")
-INTEGER(PMINUW, "pminuw")
-INTEGER(PMINUD, "pminud")
-INTEGER(PMAXSB, "pmaxsb")
-INTEGER(PMAXSD, "pmaxsd")
-INTEGER(PMAXUW, "pmaxuw")
-INTEGER(PMAXUD, "pmaxud")
-INTEGER(PMULLD, "pmulld")
-INTEGER(AESENC, "aesenc")
-INTEGER(AESENCLAST, "aesenclast")
-INTEGER(AESDEC, "aesdec")
-INTEGER(AESDECLAST, "aesdeclast")
-#define UNARY(NAME, name) LANES(V##NAME##_VW, name, SHAPE_WHOLE)
-UNARY(PABSB, "pabsb")
-UNARY(PABSW, "pabsw")
-UNARY(PABSD, "pabsd")
-UNARY(PHMINPOSUW, "phminposuw")
-UNARY(AESIMC, "aesimc")
-
-#define EXTEND(NAME, name, bytes) LANES(V##NAME##_VW, name, SHAPE(.part = bytes))
-EXTEND(PMOVSXBW, "pmovsxbw", 8)
-EXTEND(PMOVSXBD, "pmovsxbd", 4)
-EXTEND(PMOVSXBQ, "pmovsxbq", 2)
-EXTEND(PMOVSXWD, "pmovsxwd", 8)
-EXTEND(PMOVSXWQ, "pmovsxwq", 4)
-EXTEND(PMOVSXDQ, "pmovsxdq", 8)
-EXTEND(PMOVZXBW, "pmovzxbw", 8)
-EXTEND(PMOVZXBD, "pmovzxbd", 4)
-EXTEND(PMOVZXBQ, "pmovzxbq", 2)
-EXTEND(PMOVZXWD, "pmovzxwd", 8)
-EXTEND(PMOVZXWQ, "pmovzxwq", 4)
-EXTEND(PMOVZXDQ, "pmovzxdq", 8)
-
 /* --- shifts: all elements by one count, or each by its own */
 #define SHIFT(NAME, name)                                                                          \
     LANES(V##NAME##_VHW, name, SHAPE(.part = 16, .same_part = true))                               \
@@ -118,14 +18,17 @@ EXTEND(PMOVZXDQ, "pmovzxdq", 8)
         avx_write(cpu, insn->vex.vvvv, &result, avx_bytes(insn));                                  \
         return false;                                                                              \
     }
-SHIFT(PSRLW, "psrlw")
-SHIFT(PSRLD, "psrld")
-SHIFT(PSRLQ, "psrlq")
-SHIFT(PSRAW, "psraw")
-SHIFT(PSRAD, "psrad")
-SHIFT(PSLLW, "psllw")
-SHIFT(PSLLD, "pslld")
-SHIFT(PSLLQ, "psllq")
+#define WHOLE(NAME, name)               LANES(V##NAME##_VHW, name, SHAPE_WHOLE)
+#define WHOLE_UNARY(NAME, name)         LANES(V##NAME##_VW, name, SHAPE_WHOLE)
+#define EACH(NAME, name)                WHOLE(NAME, name)
+#define EACH_UNARY(NAME, name)          WHOLE_UNARY(NAME, name)
+#define EXTEND(NAME, name, size, bytes) LANES(V##NAME##_VW, name, SHAPE(.part = bytes))
+#include "cpu/vector_integer.def"
+LANES(VAESENC_VHW, "aesenc", SHAPE_WHOLE)
+LANES(VAESENCLAST_VHW, "aesenclast", SHAPE_WHOLE)
+LANES(VAESDEC_VHW, "aesdec", SHAPE_WHOLE)
+LANES(VAESDECLAST_VHW, "aesdeclast", SHAPE_WHOLE)
+LANES(VAESIMC_VW, "aesimc", SHAPE_WHOLE)
 
 static never_inline void shift_bytes(struct cpu *cpu, const struct insn *insn, bool left)
 {
@@ -157,34 +60,16 @@ SHIFT_EACH(VPSRAVD, "vpsravd")
 SHIFT_EACH(VPSLLVD, "vpsllvd")
 SHIFT_EACH(VPSLLVQ, "vpsllvq")
 
-/* --- by an immediate, the same in each lane */
-#define BY_IMMEDIATE(id, f)                                                                        \
-    static __m128i lane_##id(__m128i a, __m128i b, unsigned immediate)                             \
-    {                                                                                              \
-        return f(a, b, immediate);                                                                 \
-    }                                                                                              \
-    EXEC_LANES(id, lane_##id, SHAPE_WHOLE)
-BY_IMMEDIATE(VPSHUFD_VWIb, shuffle_d)
-BY_IMMEDIATE(VPSHUFHW_VWIb, shuffle_high)
-BY_IMMEDIATE(VPSHUFLW_VWIb, shuffle_low)
-BY_IMMEDIATE(VPBLENDW_VHWIb, blend_w)
-BY_IMMEDIATE(VPALIGNR_VHWIb, align_right)
-BY_IMMEDIATE(VPCLMULQDQ_VHWIb, multiply_carryless)
-BY_IMMEDIATE(VAESKEYGENASSIST_VWIb, key_assist)
-
-/* … but three bits for each lane */
-LANE_IMMEDIATE(sad_blocks, "vmpsadbw", "%1, %0, %0", 8)
-EXEC_AVX(VMPSADBW_VHWIb)
-{
-    union vector b, result = {0};
-    const union vector *a = &cpu->xmm[insn->vex.vvvv];
-    CHECK(avx_load(cpu, insn, &b, avx_bytes(insn), false));
-    for (unsigned i = 0; i < avx_bytes(insn) / 16; i++)
-        avx_set_lane(&result, i,
-                     sad_blocks(avx_lane(a, i), avx_lane(&b, i), insn->vex.imm >> 3 * i));
-    avx_write(cpu, insn->reg, &result, avx_bytes(insn));
-    return false;
-}
+/* --- by an immediate */
+EXEC_LANES(VPSHUFD_VWIb, shuffle_d, SHAPE_WHOLE)
+EXEC_LANES(VPSHUFHW_VWIb, shuffle_high, SHAPE_WHOLE)
+EXEC_LANES(VPSHUFLW_VWIb, shuffle_low, SHAPE_WHOLE)
+EXEC_LANES(VPBLENDW_VHWIb, blend_w, SHAPE_WHOLE)
+EXEC_LANES(VPALIGNR_VHWIb, align_right, SHAPE_WHOLE)
+EXEC_LANES(VPCLMULQDQ_VHWIb, multiply_carryless, SHAPE_WHOLE)
+EXEC_LANES(VAESKEYGENASSIST_VWIb, key_assist, SHAPE_WHOLE)
+LANE_IMMEDIATE(sad_blocks, "vmpsadbw", LANE_TWO, 8)
+EXEC_LANES(VMPSADBW_VHWIb, sad_blocks, SHAPE(.part = 16, .bits = 3))
 
 /* --- blends by the sign bits of a register that the immediate names */
 #define BLEND(id, op)                                                                              \

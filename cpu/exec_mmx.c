@@ -5,7 +5,7 @@
  * 128-bit one (packs, horizontal sums, high unpacks), both operands are put into one register
  * first.
  */
-#include "cpu/sse_env.h"
+#include "cpu/lanes.h"
 
 static always_inline uint64_t low_half(__m128i value)
 {
@@ -37,57 +37,24 @@ static always_inline uint64_t low_half(__m128i value)
         return a;                                                                                  \
     }                                                                                              \
     MMX_FORMS(id, lanes_##id, load)
-#define EACH_LANE(NAME, name) LANES(NAME##_PqQq, name, q)
-
-EACH_LANE(PADDB, "paddb")
-EACH_LANE(PADDW, "paddw")
-EACH_LANE(PADDD, "paddd")
-EACH_LANE(PADDQ, "paddq")
-EACH_LANE(PADDSB, "paddsb")
-EACH_LANE(PADDSW, "paddsw")
-EACH_LANE(PADDUSB, "paddusb")
-EACH_LANE(PADDUSW, "paddusw")
-EACH_LANE(PSUBB, "psubb")
-EACH_LANE(PSUBW, "psubw")
-EACH_LANE(PSUBD, "psubd")
-EACH_LANE(PSUBQ, "psubq")
-EACH_LANE(PSUBSB, "psubsb")
-EACH_LANE(PSUBSW, "psubsw")
-EACH_LANE(PSUBUSB, "psubusb")
-EACH_LANE(PSUBUSW, "psubusw")
-EACH_LANE(PMULLW, "pmullw")
-EACH_LANE(PMULHW, "pmulhw")
-EACH_LANE(PMULHUW, "pmulhuw")
-EACH_LANE(PMULUDQ, "pmuludq")
-EACH_LANE(PMADDWD, "pmaddwd")
-EACH_LANE(PSADBW, "psadbw")
-EACH_LANE(PAVGB, "pavgb")
-EACH_LANE(PAVGW, "pavgw")
-EACH_LANE(PMINUB, "pminub")
-EACH_LANE(PMAXUB, "pmaxub")
-EACH_LANE(PMINSW, "pminsw")
-EACH_LANE(PMAXSW, "pmaxsw")
-EACH_LANE(PAND, "pand")
-EACH_LANE(PANDN, "pandn")
-EACH_LANE(POR, "por")
-EACH_LANE(PXOR, "pxor")
-EACH_LANE(PCMPEQB, "pcmpeqb")
-EACH_LANE(PCMPEQW, "pcmpeqw")
-EACH_LANE(PCMPEQD, "pcmpeqd")
-EACH_LANE(PCMPGTB, "pcmpgtb")
-EACH_LANE(PCMPGTW, "pcmpgtw")
-EACH_LANE(PCMPGTD, "pcmpgtd")
-EACH_LANE(PMADDUBSW, "pmaddubsw")
-EACH_LANE(PMULHRSW, "pmulhrsw")
-EACH_LANE(PSIGNB, "psignb")
-EACH_LANE(PSIGNW, "psignw")
-EACH_LANE(PSIGND, "psignd")
-EACH_LANE(PABSB, "pabsb")
-EACH_LANE(PABSW, "pabsw")
-EACH_LANE(PABSD, "pabsd")
 LANES(PUNPCKLBW_PqQd, "punpcklbw", d)
 LANES(PUNPCKLWD_PqQd, "punpcklwd", d)
 LANES(PUNPCKLDQ_PqQd, "punpckldq", d)
+
+/* --- shifts: counts above the element's width give zeros or signs by themselves */
+#define SHIFT(NAME, name)                                                                          \
+    LANES(NAME##_PqQq, name, q)                                                                    \
+    EXEC(NAME##_NqIb)                                                                              \
+    {                                                                                              \
+        MMX_BEGIN();                                                                               \
+        mmx_write(cpu, insn->rm,                                                                   \
+                  low_half(lanes_##NAME##_PqQq(MMX_VECTOR(insn->rm),                               \
+                                               _mm_cvtsi32_si128((int32_t)insn->imm))));           \
+        return NEXT(insn);                                                                         \
+    }
+#define EACH(NAME, name)       LANES(NAME##_PqQq, name, q)
+#define EACH_UNARY(NAME, name) EACH(NAME, name)
+#include "cpu/vector_integer.def"
 
 /* --- both operands side by side: the low half of op(pair, pair) */
 #define PAIRED(NAME, name)                                                                         \
@@ -128,26 +95,6 @@ static always_inline __m128i shuffle_bytes(__m128i bytes, __m128i indexes)
 }
 MMX_FORMS(PSHUFB_PqQq, shuffle_bytes, q)
 
-/* --- shifts: counts above the element's width give zeros or signs by themselves */
-#define SHIFT(NAME, name)                                                                          \
-    LANES(NAME##_PqQq, name, q)                                                                    \
-    EXEC(NAME##_NqIb)                                                                              \
-    {                                                                                              \
-        MMX_BEGIN();                                                                               \
-        mmx_write(cpu, insn->rm,                                                                   \
-                  low_half(lanes_##NAME##_PqQq(MMX_VECTOR(insn->rm),                               \
-                                               _mm_cvtsi32_si128((int32_t)insn->imm))));           \
-        return NEXT(insn);                                                                         \
-    }
-SHIFT(PSRLW, "psrlw")
-SHIFT(PSRLD, "psrld")
-SHIFT(PSRLQ, "psrlq")
-SHIFT(PSRAW, "psraw")
-SHIFT(PSRAD, "psrad")
-SHIFT(PSLLW, "psllw")
-SHIFT(PSLLD, "pslld")
-SHIFT(PSLLQ, "psllq")
-
 /* --- with an immediate: destination = f(destination, source, immediate) on plain integers */
 #define IMMEDIATE(id, f)                                                                           \
     EXEC(id##_r)                                                                                   \
@@ -165,21 +112,18 @@ SHIFT(PSLLQ, "psllq")
         return NEXT(insn);                                                                         \
     }
 
-static always_inline uint64_t shuffle_words(uint64_t unused, uint64_t source, unsigned control)
+static always_inline uint64_t shuffle_quadword(uint64_t unused, uint64_t source, unsigned control)
 {
-    uint64_t result = 0;
-    for (unsigned i = 0; i < 4; i++)
-        result |= (source >> 16 * (control >> 2 * i & 3) & 0xffff) << 16 * i;
-    return result;
+    return shuffle_words(source, control);
 }
-IMMEDIATE(PSHUFW_PqQq, shuffle_words)
+IMMEDIATE(PSHUFW_PqQq, shuffle_quadword)
 
-static always_inline uint64_t align_right(uint64_t high, uint64_t low, unsigned bytes)
+static always_inline uint64_t align_quadwords(uint64_t high, uint64_t low, unsigned bytes)
 {
     unsigned __int128 both = (unsigned __int128)high << 64 | low;
     return bytes < 16 ? (uint64_t)(both >> 8 * bytes) : 0;
 }
-IMMEDIATE(PALIGNR_PqQq, align_right)
+IMMEDIATE(PALIGNR_PqQq, align_quadwords)
 
 static always_inline uint64_t insert_word(uint64_t words, uint16_t word, unsigned n)
 {

@@ -2,35 +2,6 @@
  */
 #include "cpu/lanes.h"
 
-#define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
-INTEGER(PMULDQ, "pmuldq")
-INTEGER(PMULLD, "pmulld")
-INTEGER(PCMPEQQ, "pcmpeqq")
-INTEGER(PCMPGTQ, "pcmpgtq")
-INTEGER(PACKUSDW, "packusdw")
-INTEGER(PMINSB, "pminsb")
-INTEGER(PMINSD, "pminsd")
-INTEGER(PMINUW, "pminuw")
-INTEGER(PMINUD, "pminud")
-INTEGER(PMAXSB, "pmaxsb")
-INTEGER(PMAXSD, "pmaxsd")
-INTEGER(PMAXUW, "pmaxuw")
-INTEGER(PMAXUD, "pmaxud")
-INTEGER(PHMINPOSUW, "phminposuw")
-
-SSE_BINARY(PMOVSXBW_VxWq, "pmovsxbw", q)
-SSE_BINARY(PMOVSXBD_VxWd, "pmovsxbd", d)
-SSE_BINARY(PMOVSXBQ_VxWw, "pmovsxbq", w)
-SSE_BINARY(PMOVSXWD_VxWq, "pmovsxwd", q)
-SSE_BINARY(PMOVSXWQ_VxWd, "pmovsxwq", d)
-SSE_BINARY(PMOVSXDQ_VxWq, "pmovsxdq", q)
-SSE_BINARY(PMOVZXBW_VxWq, "pmovzxbw", q)
-SSE_BINARY(PMOVZXBD_VxWd, "pmovzxbd", d)
-SSE_BINARY(PMOVZXBQ_VxWw, "pmovzxbq", w)
-SSE_BINARY(PMOVZXWD_VxWq, "pmovzxwd", q)
-SSE_BINARY(PMOVZXWQ_VxWd, "pmovzxwq", d)
-SSE_BINARY(PMOVZXDQ_VxWq, "pmovzxdq", q)
-
 /* --- blends by the sign bits of XMM0 */
 #define BLEND_ASM(op, result, a, b)                                                                \
     __asm__(op " %3, %2, %0" : "=x"(result) : "0"(a), "x"(b), "Yz"(XMM(0)))
@@ -59,83 +30,16 @@ SSE_IMMEDIATE(BLENDPS_VpsWpsIb, blend_ps, a)
 SSE_IMMEDIATE(BLENDPD_VpdWpdIb, blend_pd, a)
 SSE_IMMEDIATE(PBLENDW_VxWxIb, blend_w, a)
 
-/* A product that the immediate leaves out is +0, as that of two zeros is; a sum that it leaves out
- * is cleared afterwards. */
-#define DOT_ASM(op, result, a, b, products, sums)                                                  \
-    do {                                                                                           \
-        __asm__ volatile(op ", %2, %0"                                                             \
-                         : "=x"(result)                                                            \
-                         : "0"(_mm_and_si128(a, products)), "x"(_mm_and_si128(b, products)));      \
-        result = _mm_and_si128(result, sums);                                                      \
-    } while (0)
-#define DOT(id, op, mask_of)                                                                       \
-    EXEC_FP(id##_r)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
-        SSE_RUN(DOT_ASM(op, result, a, b, mask_of((unsigned)insn->imm >> 4),                       \
-                        mask_of((unsigned)insn->imm)));                                            \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }                                                                                              \
-    EXEC_FP(id##_m)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b;                                                     \
-        SSE_LOAD(a, b);                                                                            \
-        SSE_RUN(DOT_ASM(op, result, a, b, mask_of((unsigned)insn->imm >> 4),                       \
-                        mask_of((unsigned)insn->imm)));                                            \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }
-DOT(DPPS_VpsWpsIb, "dpps $0xff", mask_of_dwords)
-DOT(DPPD_VpdWpdIb, "dppd $0x33", mask_of_qwords)
+SSE_FP_IMMEDIATE(DPPS_VpsWpsIb, dot_ps, a)
+SSE_FP_IMMEDIATE(DPPD_VpdWpdIb, dot_pd, a)
 
-/* --- immediates that are part of the host's instruction */
-#define CASE(op, n)                                                                                \
-    case n:                                                                                        \
-        __asm__ volatile(op " $" #n ", %2, %0" : "=x"(result) : "0"(a), "x"(b));                   \
-        break;
-#define CASES_8(op)                                                                                \
-    CASE(op, 0) CASE(op, 1) CASE(op, 2) CASE(op, 3) CASE(op, 4) CASE(op, 5) CASE(op, 6) CASE(op, 7)
-#define CASES_16(op)                                                                               \
-    CASES_8(op)                                                                                    \
-    CASE(op, 8)                                                                                    \
-    CASE(op, 9) CASE(op, 10) CASE(op, 11) CASE(op, 12) CASE(op, 13) CASE(op, 14) CASE(op, 15)
-
-static always_inline __m128i sad_blocks(__m128i a, __m128i b, unsigned control)
-{
-    __m128i result = a;
-    switch (control & 7) {
-        CASES_8("mpsadbw")
-    }
-    return result;
-}
+LANE_IMMEDIATE(sad_blocks, "mpsadbw", LANE_UNARY, 8)
 SSE_IMMEDIATE(MPSADBW_VxWxIb, sad_blocks, a)
 
 /* bits 1:0 rounding, bit 2 by MXCSR instead, bit 3 no precision exception */
 #define ROUND(id, op, load)                                                                        \
-    static always_inline __m128i round_##id(__m128i a, __m128i b, unsigned control)                \
-    {                                                                                              \
-        __m128i result = a;                                                                        \
-        switch (control & 15) {                                                                    \
-            CASES_16(op)                                                                           \
-        }                                                                                          \
-        return result;                                                                             \
-    }                                                                                              \
-    EXEC_FP(id##_r)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
-        SSE_RUN(result = round_##id(a, b, (unsigned)insn->imm));                                   \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }                                                                                              \
-    EXEC_FP(id##_m)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b;                                                     \
-        SSE_LOAD(load, b);                                                                         \
-        SSE_RUN(result = round_##id(a, b, (unsigned)insn->imm));                                   \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }
+    LANE_IMMEDIATE(round_##id, op, LANE_UNARY, 16)                                                 \
+    SSE_FP_IMMEDIATE(id, round_##id, load)
 ROUND(ROUNDPS_VpsWpsIb, "roundps", a)
 ROUND(ROUNDPD_VpdWpdIb, "roundpd", a)
 ROUND(ROUNDSS_VssWssIb, "roundss", d)

@@ -45,45 +45,13 @@ SSE_IMMEDIATE(SHUFPS_VpsWpsIb, shuffle_ps, a)
 SSE_IMMEDIATE(SHUFPD_VpdWpdIb, shuffle_pd, a)
 
 /* --- comparisons into masks: the predicate is in the immediate's low three bits */
-#define PREDICATE(op, n)                                                                           \
-    case n:                                                                                        \
-        __asm__ volatile("cmp" op " $" #n ", %2, %0" : "=x"(result) : "0"(a), "x"(b));             \
-        break;
 #define COMPARE(id, op, load)                                                                      \
-    static always_inline __m128i compare_##load##_##id(__m128i a, __m128i b, unsigned predicate)   \
-    {                                                                                              \
-        __m128i result = a;                                                                        \
-        switch (predicate & 7) {                                                                   \
-            PREDICATE(op, 0)                                                                       \
-            PREDICATE(op, 1)                                                                       \
-            PREDICATE(op, 2)                                                                       \
-            PREDICATE(op, 3)                                                                       \
-            PREDICATE(op, 4)                                                                       \
-            PREDICATE(op, 5)                                                                       \
-            PREDICATE(op, 6)                                                                       \
-            PREDICATE(op, 7)                                                                       \
-        }                                                                                          \
-        return result;                                                                             \
-    }                                                                                              \
-    EXEC_FP(id##_r)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
-        SSE_RUN(result = compare_##load##_##id(a, b, (unsigned)insn->imm));                        \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }                                                                                              \
-    EXEC_FP(id##_m)                                                                                \
-    {                                                                                              \
-        __m128i result, a = XMM(insn->reg), b;                                                     \
-        SSE_LOAD(load, b);                                                                         \
-        SSE_RUN(result = compare_##load##_##id(a, b, (unsigned)insn->imm));                        \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }
-COMPARE(CMPPS_VpsWpsIb, "ps", a)
-COMPARE(CMPPD_VpdWpdIb, "pd", a)
-COMPARE(CMPSS_VssWssIb, "ss", d)
-COMPARE(CMPSD_VsdWsdIb, "sd", q)
+    LANE_IMMEDIATE(compare_##id, op, LANE_UNARY, 8)                                                \
+    SSE_FP_IMMEDIATE(id, compare_##id, load)
+COMPARE(CMPPS_VpsWpsIb, "cmpps", a)
+COMPARE(CMPPD_VpdWpdIb, "cmppd", a)
+COMPARE(CMPSS_VssWssIb, "cmpss", d)
+COMPARE(CMPSD_VsdWsdIb, "cmpsd", q)
 
 /* --- comparisons into EFLAGS: ZF, PF, CF; the others are cleared */
 #define FLAGS_ASM(op, a, b)                                                                        \

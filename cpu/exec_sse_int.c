@@ -1,75 +1,6 @@
-/* SSE2 and SSSE3 integer instructions on XMM registers: SDM 2A, 2B. */
+/* Integer instructions of SSE2 to SSE4.2 on XMM registers: SDM 2A, 2B.  Those of SSE4 that are more
+ * than an operation on all elements: exec_sse4.c. */
 #include "cpu/lanes.h"
-
-#define INTEGER(NAME, name) SSE_BINARY(NAME##_VxWx, name, a)
-
-/* --- SSE2 */
-INTEGER(PADDB, "paddb")
-INTEGER(PADDW, "paddw")
-INTEGER(PADDD, "paddd")
-INTEGER(PADDQ, "paddq")
-INTEGER(PADDSB, "paddsb")
-INTEGER(PADDSW, "paddsw")
-INTEGER(PADDUSB, "paddusb")
-INTEGER(PADDUSW, "paddusw")
-INTEGER(PSUBB, "psubb")
-INTEGER(PSUBW, "psubw")
-INTEGER(PSUBD, "psubd")
-INTEGER(PSUBQ, "psubq")
-INTEGER(PSUBSB, "psubsb")
-INTEGER(PSUBSW, "psubsw")
-INTEGER(PSUBUSB, "psubusb")
-INTEGER(PSUBUSW, "psubusw")
-INTEGER(PMULLW, "pmullw")
-INTEGER(PMULHW, "pmulhw")
-INTEGER(PMULHUW, "pmulhuw")
-INTEGER(PMULUDQ, "pmuludq")
-INTEGER(PMADDWD, "pmaddwd")
-INTEGER(PSADBW, "psadbw")
-INTEGER(PAVGB, "pavgb")
-INTEGER(PAVGW, "pavgw")
-INTEGER(PMINUB, "pminub")
-INTEGER(PMAXUB, "pmaxub")
-INTEGER(PMINSW, "pminsw")
-INTEGER(PMAXSW, "pmaxsw")
-INTEGER(PAND, "pand")
-INTEGER(PANDN, "pandn")
-INTEGER(POR, "por")
-INTEGER(PXOR, "pxor")
-INTEGER(PCMPEQB, "pcmpeqb")
-INTEGER(PCMPEQW, "pcmpeqw")
-INTEGER(PCMPEQD, "pcmpeqd")
-INTEGER(PCMPGTB, "pcmpgtb")
-INTEGER(PCMPGTW, "pcmpgtw")
-INTEGER(PCMPGTD, "pcmpgtd")
-INTEGER(PACKSSWB, "packsswb")
-INTEGER(PACKSSDW, "packssdw")
-INTEGER(PACKUSWB, "packuswb")
-INTEGER(PUNPCKLBW, "punpcklbw")
-INTEGER(PUNPCKLWD, "punpcklwd")
-INTEGER(PUNPCKLDQ, "punpckldq")
-INTEGER(PUNPCKLQDQ, "punpcklqdq")
-INTEGER(PUNPCKHBW, "punpckhbw")
-INTEGER(PUNPCKHWD, "punpckhwd")
-INTEGER(PUNPCKHDQ, "punpckhdq")
-INTEGER(PUNPCKHQDQ, "punpckhqdq")
-
-/* --- SSSE3 */
-INTEGER(PSHUFB, "pshufb")
-INTEGER(PHADDW, "phaddw")
-INTEGER(PHADDD, "phaddd")
-INTEGER(PHADDSW, "phaddsw")
-INTEGER(PHSUBW, "phsubw")
-INTEGER(PHSUBD, "phsubd")
-INTEGER(PHSUBSW, "phsubsw")
-INTEGER(PMADDUBSW, "pmaddubsw")
-INTEGER(PMULHRSW, "pmulhrsw")
-INTEGER(PSIGNB, "psignb")
-INTEGER(PSIGNW, "psignw")
-INTEGER(PSIGND, "psignd")
-INTEGER(PABSB, "pabsb")
-INTEGER(PABSW, "pabsw")
-INTEGER(PABSD, "pabsd")
 
 /* --- shifts: the count is the source's low 64 bits, or an immediate */
 #define SHIFT(NAME, name)                                                                          \
@@ -81,14 +12,12 @@ INTEGER(PABSD, "pabsd")
         XMM(insn->rm) = result;                                                                    \
         return NEXT(insn);                                                                         \
     }
-SHIFT(PSRLW, "psrlw")
-SHIFT(PSRLD, "psrld")
-SHIFT(PSRLQ, "psrlq")
-SHIFT(PSRAW, "psraw")
-SHIFT(PSRAD, "psrad")
-SHIFT(PSLLW, "psllw")
-SHIFT(PSLLD, "pslld")
-SHIFT(PSLLQ, "psllq")
+#define WHOLE(NAME, name)               SSE_BINARY(NAME##_VxWx, name, a)
+#define WHOLE_UNARY(NAME, name)         WHOLE(NAME, name)
+#define EACH(NAME, name)                WHOLE(NAME, name)
+#define EACH_UNARY(NAME, name)          WHOLE(NAME, name)
+#define EXTEND(NAME, name, size, bytes) SSE_BINARY(NAME##_VxW##size, name, size)
+#include "cpu/vector_integer.def"
 
 EXEC(PSRLDQ_UxIb)
 {

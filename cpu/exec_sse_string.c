@@ -11,23 +11,6 @@ struct string_result {
     bool carry, zero, sign, overflow;
 };
 
-#define CASE(form, n)                                                                              \
-    case n:                                                                                        \
-        form(n);                                                                                   \
-        break;
-#define CASES_8(form, n)                                                                           \
-    CASE(form, n + 0)                                                                              \
-    CASE(form, n + 1)                                                                              \
-    CASE(form, n + 2)                                                                              \
-    CASE(form, n + 3)                                                                              \
-    CASE(form, n + 4)                                                                              \
-    CASE(form, n + 5)                                                                              \
-    CASE(form, n + 6)                                                                              \
-    CASE(form, n + 7)
-#define CASES_32(form, n)                                                                          \
-    CASES_8(form, n) CASES_8(form, n + 8) CASES_8(form, n + 16) CASES_8(form, n + 24)
-#define CASES_128(form) CASES_32(form, 0) CASES_32(form, 32) CASES_32(form, 64) CASES_32(form, 96)
-
 #define FLAG_OUTPUTS                                                                               \
     "=@ccc"(result.carry), "=@ccz"(result.zero), "=@ccs"(result.sign), "=@cco"(result.overflow)
 #define ISTRI(n)                                                                                   \
@@ -49,7 +32,7 @@ struct string_result {
     {                                                                                              \
         struct string_result result = {.index = 0};                                                \
         switch (control & 127) {                                                                   \
-            CASES_128(form)                                                                        \
+            CASES_128(form, 0)                                                                     \
         }                                                                                          \
         return result;                                                                             \
     }
@@ -136,8 +119,8 @@ static void find_whole_mask(struct cpu *cpu, const struct string_result result)
     find_mask(cpu, result);
     cpu->xmm[0].q[2] = cpu->xmm[0].q[3] = 0;
 }
-#define NO_LENGTH(reg)   0
-#define LENGTH_IN(reg)   string_length(REG64(reg), insn->size == SIZE_64)
+#define NO_LENGTH(reg) 0
+#define LENGTH_IN(reg) string_length(REG64(reg), insn->size == SIZE_64)
 AVX_STRING(VPCMPISTRI_VWIb, compare_istri, find_index, NO_LENGTH)
 AVX_STRING(VPCMPISTRM_VWIb, compare_istrm, find_whole_mask, NO_LENGTH)
 AVX_STRING(VPCMPESTRI_VWIb, compare_estri, find_index, LENGTH_IN)

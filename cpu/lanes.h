@@ -1,5 +1,4 @@
-/* Operations on 128 bits whose immediate is no part of a host instruction, for SSE's forms and for
- * each lane of AVX's. */
+/* Operations on 128 bits by an immediate, for SSE's forms and for each lane of AVX's. */
 #ifndef CPU_LANES_H
 #define CPU_LANES_H
 
@@ -128,20 +127,57 @@ static always_inline __m128i key_assist(__m128i unused, __m128i source, unsigned
 }
 
 /* bits 0 and 4 choose the quadwords */
-#define CASE(n)                                                                                    \
-    case n:                                                                                        \
-        __asm__("pclmulqdq $" #n ", %1, %0" : "+x"(a) : "x"(b));                                   \
-        break;
 static always_inline __m128i multiply_carryless(__m128i a, __m128i b, unsigned control)
 {
-    switch (control & 0x11) {
-        CASE(0x00)
-        CASE(0x01)
-        CASE(0x10)
-        CASE(0x11)
-    }
+    a = control & 0x01 ? _mm_unpackhi_epi64(a, a) : a;
+    b = control & 0x10 ? _mm_unpackhi_epi64(b, b) : b;
+    __asm__("pclmulqdq $0, %1, %0" : "+x"(a) : "x"(b));
     return a;
 }
-#undef CASE
+
+/* --- dot products.  A product that the immediate leaves out is +0, as that of two zeros is; a sum
+ * that it leaves out is cleared afterwards. */
+#define LANE_DOT(name, op, mask_of)                                                                \
+    static always_inline __m128i name(__m128i a, __m128i b, unsigned control)                      \
+    {                                                                                              \
+        const __m128i products = mask_of(control >> 4);                                            \
+        a = _mm_and_si128(a, products);                                                            \
+        b = _mm_and_si128(b, products);                                                            \
+        __asm__ volatile(op ", %1, %0" : "+x"(a) : "x"(b));                                        \
+        return _mm_and_si128(a, mask_of(control));                                                 \
+    }
+LANE_DOT(dot_ps, "dpps $0xff", mask_of_dwords)
+LANE_DOT(dot_pd, "dppd $0x33", mask_of_qwords)
+
+/* --- immediates that are part of the host's instruction: form(value, …) for each value from n on
+ */
+#define CASES_1(form, n, ...)                                                                      \
+    case n:                                                                                        \
+        form(n, ##__VA_ARGS__);                                                                    \
+        break;
+#define CASES_2(form, n, ...)  CASES_1(form, n, ##__VA_ARGS__) CASES_1(form, n + 1, ##__VA_ARGS__)
+#define CASES_4(form, n, ...)  CASES_2(form, n, ##__VA_ARGS__) CASES_2(form, n + 2, ##__VA_ARGS__)
+#define CASES_8(form, n, ...)  CASES_4(form, n, ##__VA_ARGS__) CASES_4(form, n + 4, ##__VA_ARGS__)
+#define CASES_16(form, n, ...) CASES_8(form, n, ##__VA_ARGS__) CASES_8(form, n + 8, ##__VA_ARGS__)
+#define CASES_32(form, n, ...)                                                                     \
+    CASES_16(form, n, ##__VA_ARGS__) CASES_16(form, n + 16, ##__VA_ARGS__)
+#define CASES_64(form, n, ...)                                                                     \
+    CASES_32(form, n, ##__VA_ARGS__) CASES_32(form, n + 32, ##__VA_ARGS__)
+#define CASES_128(form, n, ...)                                                                    \
+    CASES_64(form, n, ##__VA_ARGS__) CASES_64(form, n + 64, ##__VA_ARGS__)
+
+/* The function a = op(a, b, immediate), whose immediate has `count` values; `operands` as the
+ * host's instruction has them. */
+#define LANE_IMMEDIATE(name, op, operands, count)                                                  \
+    static always_inline __m128i name(__m128i a, __m128i b, unsigned immediate)                    \
+    {                                                                                              \
+        switch (immediate & ((count)-1)) {                                                         \
+            CASES_##count(LANE_ASM, 0, op, operands)                                               \
+        }                                                                                          \
+        return a;                                                                                  \
+    }
+#define LANE_ASM(n, op, operands) __asm__ volatile(op " %2, " operands : "+x"(a) : "x"(b), "i"(n))
+#define LANE_TWO                  "%1, %0, %0"
+#define LANE_UNARY                "%1, %0" /* of b, or of SSE's two operands */
 
 #endif

@@ -221,4 +221,22 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
         return NEXT(insn);                                                                         \
     }
 
+/* The same for those that can raise SIMD floating-point exceptions. */
+#define SSE_FP_IMMEDIATE(id, f, load)                                                              \
+    EXEC_FP(id##_r)                                                                                \
+    {                                                                                              \
+        __m128i result, a = XMM(insn->reg), b = XMM(insn->rm);                                     \
+        SSE_RUN(result = f(a, b, (unsigned)insn->imm));                                            \
+        XMM(insn->reg) = result;                                                                   \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC_FP(id##_m)                                                                                \
+    {                                                                                              \
+        __m128i result, a = XMM(insn->reg), b;                                                     \
+        SSE_LOAD(load, b);                                                                         \
+        SSE_RUN(result = f(a, b, (unsigned)insn->imm));                                            \
+        XMM(insn->reg) = result;                                                                   \
+        return NEXT(insn);                                                                         \
+    }
+
 #endif
