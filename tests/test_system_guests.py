@@ -1,7 +1,7 @@
 """Guests of the system suite (tests/system) under each engine.
 
 Each line "ok TOPIC: NAME (SECTION)" is a case that passed; both engines must print the same.
-Several guests may be given; a table of cases and combinations by topic comes at the end.
+Several guests may be given; a table of cases and checks by topic comes at the end.
 """
 import re
 import sys
@@ -13,7 +13,7 @@ ENGINES = (["-accel", "interp"], ["-accel", "translate,threshold=1"])
 MODELS = ("max",)
 EXIT_PASSED = 1  # isa-debug-exit: (value << 1) | 1
 CASE = re.compile(r"(ok|not ok) ([\w-]+): (.*) \((SDM|APM\d) [^()]+\)(?:: (.*))?")
-TOTAL = re.compile(r"total ([\w-]+): (\d+) cases, (\d+) combinations, (\d+) failed")
+TOTAL = re.compile(r"total ([\w-]+): (\d+) cases, (\d+) checks, (\d+) failed")
 
 checks = Checks()
 
@@ -52,9 +52,9 @@ def main():
             total = runs[0][1]
             if total:
                 table[total[1]] = max(table.get(total[1], (0, 0)), (int(total[2]), int(total[3])))
-    print(f"{'topic':24} {'cases':>6} {'combinations':>13}")
-    for topic, (cases, combinations) in table.items():
-        print(f"{topic:24} {cases:6} {combinations:13}")
+    print(f"{'topic':24} {'cases':>6} {'checks':>10}")
+    for topic, (cases, count) in table.items():
+        print(f"{topic:24} {cases:6} {count:10}")
     checks.end()
 
 

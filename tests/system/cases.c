@@ -1,17 +1,17 @@
 /* Cases: counted, compared, printed; and the run of a guest from its first case to its last.
  *
- * Each case is one line, "ok TOPIC: NAME (SDM SECTION)", with the number of its combinations if it
- * has more than one, or "not ok ..." after lines "# ..." about the first combinations that failed.
+ * Each case is one line, "ok TOPIC: NAME (SDM SECTION)", with the number of its checks if it
+ * has more than one, or "not ok ..." after lines "# ..." about the first checks that failed.
  */
 #include "system.h"
 
 enum { FAILURES_SHOWN = 6, EXIT_PORT = 0xf4, PIC_MASTER = 0x20, PIC_SLAVE = 0xa0 };
 
 static struct {
-    const char *sdm, *name;
-    unsigned combinations, failed;
+    const char *sdm, *name, *place;
+    unsigned checks, failed;
 } current;
-static unsigned cases, combinations, failed_cases;
+static unsigned cases, checks, failed_cases;
 static bool is_long;
 
 bool in_long_mode(void)
@@ -47,15 +47,21 @@ bool vendor_is_amd(void)
 
 /* --- cases */
 
-void case_begin(const char *sdm, const char *name)
+void case_begin_in(const char *sdm, const char *name, const char *place)
 {
     tables_reset();
     current.sdm = sdm;
     current.name = name;
-    current.combinations = current.failed = 0;
+    current.place = place;
+    current.checks = current.failed = 0;
 }
 
-/* True if the failed combination that is now counted is to be described. */
+void case_begin(const char *sdm, const char *name)
+{
+    case_begin_in(sdm, name, NULL);
+}
+
+/* True if the failed check that is now counted is to be described. */
 static bool failure_begin(const char *format, va_list arguments)
 {
     if (++current.failed > FAILURES_SHOWN)
@@ -67,7 +73,7 @@ static bool failure_begin(const char *format, va_list arguments)
 
 bool case_check(bool passed, const char *format, ...)
 {
-    current.combinations++;
+    current.checks++;
     if (!passed) {
         va_list arguments;
         va_start(arguments, format);
@@ -82,17 +88,17 @@ void case_end(void)
 {
     /* AMD's manuals name themselves. */
     const char *manual = current.sdm[0] == 'A' ? "" : "SDM ";
-    bool passed = current.combinations && !current.failed;
+    bool passed = current.checks && !current.failed;
 
-    print("%s %s: %s (%s%s)", passed ? "ok" : "not ok", topic.name, current.name, manual,
-          current.sdm);
+    print("%s %s: %s%s%s (%s%s)", passed ? "ok" : "not ok", topic.name, current.name,
+          current.place ? ", " : "", current.place ? current.place : "", manual, current.sdm);
     if (current.failed)
-        print(": %u of %u combinations failed", current.failed, current.combinations);
-    else if (current.combinations != 1)
-        print(": %u combinations", current.combinations);
+        print(": %u of %u checks failed", current.failed, current.checks);
+    else if (current.checks != 1)
+        print(": %u checks", current.checks);
     print("\n");
     cases++;
-    combinations += current.combinations;
+    checks += current.checks;
     failed_cases += !passed;
 }
 
@@ -141,7 +147,7 @@ static void compare(const struct snippet *snippet, const struct state *start,
                     const struct state *end, struct verdict expected, const char *format,
                     va_list arguments)
 {
-    current.combinations++;
+    current.checks++;
     if (agrees(snippet, start, end, expected) || !failure_begin(format, arguments))
         return;
     print(": expected ");
@@ -215,8 +221,7 @@ void guest_main(void)
         is_long = true;
         topic.long_mode();
     }
-    print("total %s: %u cases, %u combinations, %u failed\n", topic.name, cases, combinations,
-          failed_cases);
+    print("total %s: %u cases, %u checks, %u failed\n", topic.name, cases, checks, failed_cases);
     out32(EXIT_PORT, failed_cases ? 1 : 0); /* isa-debug-exit: status 1, or 3 */
     power_off();
 }

@@ -76,6 +76,12 @@ struct snippet {
             "\n" #name "_end:\n\tud2\n\t.code32\n\t.popsection");                                  \
     static const struct snippet name = {name##_start, name##_end, code_bits}
 
+/* NAME_16, NAME_32 and NAME_64: the same text at every size. */
+#define SNIPPETS(name, code)                                                                       \
+    SNIPPET(16, name##_16, code);                                                                  \
+    SNIPPET(32, name##_32, code);                                                                  \
+    SNIPPET(64, name##_64, code)
+
 /* The registers with which a snippet starts at `cpl` in protected, compatibility or 64-bit mode:
  * its own code segment and stack, DS and ES flat (16-bit code: based at DATA_BASE), FS and GS null,
  * general registers 0, EFLAGS 2.  Callers change what they like. */
@@ -106,9 +112,11 @@ static inline struct verdict fault(unsigned vector, unsigned error)
 /* Begins a case, on tables and control registers as at first (tables_reset()).  The name tells what
  * is true on a processor that passes; it is unique within the topic. */
 void case_begin(const char *sdm, const char *name);
-/* One combination of the case; the first that fail are printed, with what the format says. */
+/* The same for a rule that is checked in several places; the name is "NAME, PLACE". */
+void case_begin_in(const char *sdm, const char *name, const char *place);
+/* One check of the case; the first that fail are printed, with what the format says. */
 bool case_check(bool passed, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* One combination: attempt(), then compares vector and error code with the verdict and, for a
+/* One check: attempt(), then compares vector and error code with the verdict and, for a
  * fault, that CS:(E)IP is the start's. */
 struct state case_attempt(const struct snippet *snippet, const struct state *start,
                           struct verdict expected, const char *format, ...)
@@ -119,7 +127,7 @@ void case_compare(const struct snippet *snippet, const struct state *start, cons
     __attribute__((format(printf, 5, 6)));
 void case_end(void);
 
-/* A case of one combination. */
+/* A case of one check. */
 struct state expect(const char *sdm, const char *name, const struct snippet *snippet,
                     const struct state *start, struct verdict expected);
 
