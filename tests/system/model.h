@@ -79,4 +79,22 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 struct verdict model_load(unsigned segment, unsigned selector, struct kind k, unsigned cpl,
                           bool is_64_bit_code);
 
+/* A far JMP, CALL or return to the code segment `k`, whose flags (L and D) are those of
+ * descriptor(). The target of a JMP or CALL is not behind a gate. */
+struct verdict model_far_code(unsigned selector, struct kind k, unsigned flags, unsigned cpl);
+struct verdict model_return_code(unsigned selector, struct kind k, unsigned flags, unsigned cpl);
+/* A call gate's code segment, for JMP or CALL; long mode knows only gates to 64-bit code. */
+struct verdict model_gate_code(unsigned selector, struct kind k, unsigned flags, unsigned cpl,
+                               bool is_call);
+/* A stack segment for the privilege `cpl`: SSn of a 32-bit or 16-bit TSS (VECTOR_TS), or one that a
+ * return pops (VECTOR_GP).  Not for null selectors. */
+struct verdict model_stack(unsigned selector, struct kind k, unsigned cpl, unsigned vector);
+
+static inline bool ends(struct verdict verdict)
+{
+    return verdict.vector == ENDS.vector;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 #endif

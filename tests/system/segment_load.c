@@ -98,10 +98,10 @@ static struct state prepare(const struct load *load, unsigned cpl, unsigned sele
 static void check_registers(const struct load *load, const struct state *start,
                             const struct state *end, unsigned selector, struct verdict verdict)
 {
-    bool ends = verdict.vector == ENDS.vector;
+    bool loaded = ends(verdict);
     unsigned unit = load->snippet->bits / 8;
-    uint64_t segment = ends ? selector : segment_of(start, load->segment);
-    uint64_t stack = start->gpr[RSP] + (load->form == POP && ends ? unit : 0);
+    uint64_t segment = loaded ? selector : segment_of(start, load->segment);
+    uint64_t stack = start->gpr[RSP] + (load->form == POP && loaded ? unit : 0);
 
     case_check(segment_of(end, load->segment) == segment, "%s %04x: register is %04llx", load->name,
                selector, segment_of(end, load->segment));
@@ -109,7 +109,7 @@ static void check_registers(const struct load *load, const struct state *start,
         case_check(end->gpr[RSP] == stack, "%s %04x: RSP %llx", load->name, selector,
                    end->gpr[RSP]);
     if (load->form == FAR_POINTER)
-        case_check(end->gpr[RCX] == (ends ? *dword_at(FREE_BASE) : start->gpr[RCX]),
+        case_check(end->gpr[RCX] == (loaded ? *dword_at(FREE_BASE) : start->gpr[RCX]),
                    "%s %04x: ECX %llx", load->name, selector, end->gpr[RCX]);
 }
 
@@ -124,7 +124,7 @@ static void one_descriptor(const struct load *load, struct kind k, unsigned cpl,
         descriptor(0, is_expand_down(k.kind) ? 0 : 0xfffff, access_byte(k), PAGES | SIZE_32);
     unsigned selector = (local ? LOCAL | 4 : GLOBAL) | rpl;
     struct verdict verdict = model_load(load->segment, selector, k, cpl, load->snippet->bits == 64);
-    bool ends = verdict.vector == ENDS.vector;
+    bool loaded = ends(verdict);
     struct state start = prepare(load, cpl, selector);
 
     if (local)
@@ -136,7 +136,7 @@ static void one_descriptor(const struct load *load, struct kind k, unsigned cpl,
                      load->name, k.kind, k.dpl, k.present, rpl, cpl);
     check_registers(load, &start, &end, selector, verdict);
     uint64_t after = local ? qword_at(LDT)[LOCAL / 8] : gdt_get(GLOBAL);
-    case_check(after == (ends ? value | (uint64_t)1 << 40 : value),
+    case_check(after == (loaded ? value | (uint64_t)1 << 40 : value),
                "%s, kind %02x: descriptor is %016llx", load->name, k.kind, after);
 }
 
@@ -245,8 +245,6 @@ static void everything(const struct load *loads, unsigned count, const char *pla
     beyond_the_gdt(loads, count, place);
     beyond_the_ldt(loads, count, place);
 }
-
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static void paragraphs(void)
 {

@@ -150,8 +150,6 @@ static void everything(const struct query *queries, unsigned count, const char *
     case_end();
 }
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
 static void not_recognised(void)
 {
     for (unsigned mode = 0; mode < 2; mode++) {
