@@ -214,6 +214,20 @@ Test(emit, addresses)
     }
 }
 
+Test(emit, addresses_without_base)
+{
+    static const int32_t far[] = {0x12345678, 0x40};
+    begin();
+    EACH_REG(index)
+    EACH(far, i)
+    {
+        if (index == RSP)
+            continue; /* none can be encoded */
+        emit_lea(&e, SIZE_64, RDX, (struct host_memory){HOST_NONE, (uint8_t)index, 2, far[i]});
+        expect("lea rdx, [%s*4 + 0x%x]", reg_name(SIZE_64, index), (unsigned)far[i]);
+    }
+}
+
 Test(emit, loads_and_stores)
 {
     begin();

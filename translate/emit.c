@@ -95,23 +95,25 @@ void emit_reg(struct emitter *e, struct host_op op, unsigned reg, unsigned rm)
 
 void emit_mem(struct emitter *e, struct host_op op, unsigned reg, struct host_memory memory)
 {
-    bool has_index = memory.index != HOST_NONE;
+    const bool has_index = memory.index != HOST_NONE, has_base = memory.base != HOST_NONE;
+    const unsigned base = has_base ? memory.base : RBP;
     emit_head(e, op,
-              (reg & 8 ? REX_R : 0) | (memory.base & 8 ? REX_B : 0) |
+              (reg & 8 ? REX_R : 0) | (base & 8 ? REX_B : 0) |
                   (has_index && memory.index & 8 ? REX_X : 0) | byte_rex(op, reg),
               op.opcode);
-    bool sib = has_index || (memory.base & 7) == RSP;
-    /* SDM: 2A table 2-2, a base of RBP or R13 always has a displacement. */
-    unsigned mod = memory.disp == 0 && (memory.base & 7) != RBP ? 0
-                   : memory.disp == (int8_t)memory.disp         ? 1
-                                                                : 2;
-    emit_byte(e, (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? RSP : memory.base & 7)));
+    const bool sib = has_index || !has_base || (base & 7) == RSP;
+    /* SDM: 2A table 2-2, a base of RBP or R13 always has a displacement; table 2-3, without one it
+     * means no base. */
+    const unsigned mod = !has_base || (memory.disp == 0 && (base & 7) != RBP) ? 0
+                         : memory.disp == (int8_t)memory.disp                 ? 1
+                                                                              : 2;
+    emit_byte(e, (uint8_t)(mod << 6 | (reg & 7) << 3 | (sib ? RSP : base & 7)));
     if (sib)
         emit_byte(e, (uint8_t)(memory.scale << 6 | (has_index ? memory.index & 7 : RSP) << 3 |
-                               (memory.base & 7)));
+                               (base & 7)));
     if (mod == 1)
         emit_byte(e, (uint8_t)memory.disp);
-    else if (mod == 2)
+    else if (mod == 2 || !has_base)
         emit_u32(e, (uint32_t)memory.disp);
 }
 

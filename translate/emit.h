@@ -34,7 +34,7 @@ struct host_op {
     bool wide;      /* VEX.L */
 };
 
-/* A place in memory: [base + disp], [base + index << scale + disp] (index: HOST_NONE for none). */
+/* A place in memory: [base + index << scale + disp]; base, index: HOST_NONE for none. */
 struct host_memory {
     uint8_t base, index, scale;
     int32_t disp;

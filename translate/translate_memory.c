@@ -38,11 +38,10 @@ static bool is_flat_segment(const struct translating *t, unsigned seg)
            (t->block->mode & MODE_FLAT && (seg == DS || seg == SS || seg == ES));
 }
 
-void memory_address(struct translating *t, unsigned to)
+void memory_address_as(struct translating *t, unsigned to, unsigned width)
 {
     struct emitter *e = &t->e;
     const struct insn *insn = t->insn;
-    const unsigned width = insn->address == SIZE_64 ? SIZE_64 : SIZE_32;
     if (insn->rip) {
         const int64_t next = (int64_t)(t->block->gpa & PAGE_OFFSET_MASK) + insn->offset + insn->length;
         const int64_t offset = next + insn->disp;
@@ -60,25 +59,24 @@ void memory_address(struct translating *t, unsigned to)
         emit_mov_imm(e, to, insn->imm);
         return;
     }
-    struct host_memory memory = {.index = HOST_NONE, .scale = insn->scale, .disp = insn->disp};
+    struct host_memory memory = {HOST_NONE, HOST_NONE, insn->scale, insn->disp};
     if (insn->index != REG_ZERO)
         memory.index = (uint8_t)translate_read(t, insn->index, HOST_T1);
-    if (insn->base != REG_ZERO) {
+    if (insn->base != REG_ZERO)
         memory.base = (uint8_t)translate_read(t, insn->base, to);
-        if (memory.index == HOST_NONE && !memory.disp)
-            emit_mov(e, width, to, memory.base);
-        else
-            emit_lea(e, width, to, memory);
-    } else if (memory.index != HOST_NONE) {
-        /* Without a base the encoding wants 32 bits of displacement: so does a base of 0. */
-        emit_mov_imm(e, to, 0);
-        memory.base = (uint8_t)to;
-        emit_lea(e, width, to, memory);
-    } else {
+    if (memory.base == HOST_NONE && memory.index == HOST_NONE)
         emit_mov_imm(e, to, width == SIZE_64 ? (uint64_t)(int64_t)insn->disp : (uint32_t)insn->disp);
-    }
+    else if (memory.index != HOST_NONE || memory.disp)
+        emit_lea(e, width, to, memory);
+    else if (memory.base != to || width == SIZE_32)
+        emit_mov(e, width, to, memory.base);
     if (insn->address == SIZE_16)
         emit_reg(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), to, to); /* movzx */
+}
+
+void memory_address(struct translating *t, unsigned to)
+{
+    memory_address_as(t, to, t->insn->address == SIZE_64 ? SIZE_64 : SIZE_32);
 }
 
 /* T0 = base + T0, the offset's limit checked. */
@@ -160,25 +158,20 @@ void memory_keep_delta(struct translating *t, unsigned written, int64_t change)
 
 /* [reg + offset], flat, in its window.  WHY: outside 64-bit mode the upper half of `reg` is whatever
  * 64-bit code has left there. */
-static struct host_memory window_at(struct translating *t, unsigned reg, int32_t offset,
-                                    enum slow_kind slow)
+static struct host_memory window_at(struct translating *t, unsigned reg, int32_t offset)
 {
     load_delta(t, reg);
-    if (!t->code_64) {
-        emit_lea(&t->e, SIZE_32, HOST_T0, AT((uint8_t)reg, offset));
-        reg = HOST_T0;
-        offset = 0;
-    }
-    may_fault(t, slow);
-    return (struct host_memory){(uint8_t)reg, HOST_T1, 0, offset};
+    if (t->code_64)
+        return (struct host_memory){(uint8_t)reg, HOST_T1, 0, offset};
+    emit_lea(&t->e, SIZE_32, HOST_T0, AT((uint8_t)reg, offset));
+    return (struct host_memory){HOST_T0, HOST_T1, 0, 0};
 }
 
-/* Does the operand's address come from one register that is at home? */
+/* Is the operand's address near one register's value? */
 static bool has_plain_base(const struct translating *t)
 {
     const struct insn *insn = t->insn;
-    return !insn->rip && insn->base != REG_ZERO && insn->index == REG_ZERO &&
-           host_home(insn->base) != HOST_NONE && is_near(insn->disp) &&
+    return !insn->rip && insn->base != REG_ZERO && insn->index == REG_ZERO && is_near(insn->disp) &&
            insn->address == (t->code_64 ? SIZE_64 : SIZE_32);
 }
 
@@ -187,17 +180,14 @@ bool memory_keeps_flags(const struct translating *t)
     return t->window && (t->code_64 || is_flat_segment(t, t->insn->seg)); /* no limit to compare with */
 }
 
-struct host_memory memory_at(struct translating *t, unsigned size, bool write)
+/* The ModRM operand in its window; EFLAGS stays. */
+static struct host_memory operand_in_window(struct translating *t)
 {
     struct emitter *e = &t->e;
     const struct insn *insn = t->insn;
     const bool flat = is_flat_segment(t, insn->seg);
-    if (!memory_keeps_flags(t)) {
-        memory_operand(t, size, write);
-        return AT(HOST_T0, 0);
-    }
     if (flat && has_plain_base(t))
-        return window_at(t, host_home(insn->base), insn->disp, SLOW_INTERP);
+        return window_at(t, translate_read(t, insn->base, HOST_T0), insn->disp);
     memory_address(t, HOST_T0);
     if (!flat) {
         emit_load(e, SIZE_64, HOST_T1, HOST_CPU,
@@ -206,16 +196,37 @@ struct host_memory memory_at(struct translating *t, unsigned size, bool write)
         t->delta = HOST_NONE;
     }
     load_delta(t, HOST_T0);
-    may_fault(t, SLOW_INTERP);
     return (struct host_memory){HOST_T0, HOST_T1, 0, 0};
+}
+
+struct host_memory memory_at(struct translating *t, unsigned size, bool write)
+{
+    if (!memory_keeps_flags(t)) {
+        memory_operand(t, size, write);
+        return AT(HOST_T0, 0);
+    }
+    const struct host_memory at = operand_in_window(t);
+    may_fault(t, SLOW_INTERP);
+    return at;
+}
+
+bool memory_near(struct translating *t, struct host_memory *at)
+{
+    if (!memory_keeps_flags(t))
+        return false;
+    *at = operand_in_window(t);
+    return true;
 }
 
 struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
                                   bool write, enum slow_kind slow)
 {
     const unsigned width = t->code_64 ? SIZE_64 : SIZE_32;
-    if (t->window && is_near(offset))
-        return window_at(t, reg, offset, slow);
+    if (t->window && is_near(offset)) {
+        const struct host_memory at = window_at(t, reg, offset);
+        may_fault(t, slow);
+        return at;
+    }
     flags_before_clobber(t);
     if (offset)
         emit_lea(&t->e, width, HOST_T0, AT((uint8_t)reg, offset));

@@ -61,8 +61,17 @@ static bool push_memory(struct translating *t)
     struct emitter *e = &t->e;
     const struct insn *insn = t->insn;
     const int32_t bytes = 1 << insn->size;
-    memory_operand(t, (unsigned)bytes, false);
-    emit_load(e, insn->size, HOST_T1, HOST_T0, 0);
+    const struct host_op load = HOST_OP(MAP_1, 0x8b, 0, insn->size);
+    const struct host_op store = HOST_OP(MAP_1, 0x89, 0, insn->size);
+    const struct host_memory from = memory_at(t, (unsigned)bytes, false);
+    if (t->window && t->code_64) { /* the stack's place leaves T0 alone */
+        emit_mem(e, load, HOST_T0, from);
+        emit_mem(e, store, HOST_T0, stack_at(t, -bytes, (unsigned)bytes, true, SLOW_INTERP));
+        stack_move(t, -bytes);
+        memory_keep_delta(t, host_home(RSP), -bytes);
+        return true;
+    }
+    emit_mem(e, load, HOST_T1, from);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[0]), HOST_T1);
     t->delta = HOST_NONE;
     stack_look_up(t, -bytes, (unsigned)bytes, true, SLOW_INTERP);
@@ -104,8 +113,11 @@ static bool pop(struct translating *t, unsigned guest)
     const unsigned to = size == SIZE_16 ? translate_read(t, guest, HOST_T1) : HOST_T0;
     if (guest == RSP || size == SIZE_16)
         emit_mov(e, size, guest == RSP ? home : to, HOST_T0);
-    if (guest != RSP)
-        translate_written(t, guest, to);
+    if (guest == RSP)
+        return true;
+    translate_written(t, guest, to);
+    if (to != HOST_T1)
+        memory_keep_delta(t, host_home(RSP), bytes);
     return true;
 }
 

@@ -175,8 +175,13 @@ void memory_restore_delta(struct translating *t, unsigned delta);
  * Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS. */
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow);
-/* reg = the address expression of the ModRM operand, without segment; `width`: 32 or 64 */
+/* The same for a hint, which never faults; false: it is not reached by its address alone. */
+bool memory_near(struct translating *t, struct host_memory *at);
+/* to = the address expression of the ModRM operand, without segment.  Destroys T1 if the index lives
+ * in memory. */
 void memory_address(struct translating *t, unsigned to);
+/* The same, cut to `width`: SIZE_32 or SIZE_64. */
+void memory_address_as(struct translating *t, unsigned to, unsigned width);
 
 /* Does the block's instruction `index` reach memory through the windows? */
 bool translate_windowed(const struct translating *t, unsigned index);
