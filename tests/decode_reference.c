@@ -287,50 +287,84 @@ void reference_capstone(struct references *references, const struct encoding *en
     canonical(encoding, references->insn->mnemonic, verdict->name, sizeof verdict->name);
 }
 
-static bool zydis_beyond(const ZydisDecodedInstruction *insn)
+/* Instruction sets that the table has, and what offers them; by a set within them for a few. */
+static const struct {
+    bool known;
+    uint8_t feature;
+} extensions[ZYDIS_ISA_EXT_MAX_VALUE + 1] = {
+    [ZYDIS_ISA_EXT_BASE] = {true, FEAT_BASE},
+    [ZYDIS_ISA_EXT_X87] = {true, FEAT_FPU},
+    [ZYDIS_ISA_EXT_MMX] = {true, FEAT_MMX},
+    [ZYDIS_ISA_EXT_SSE] = {true, FEAT_SSE},
+    [ZYDIS_ISA_EXT_SSE2] = {true, FEAT_SSE2},
+    [ZYDIS_ISA_EXT_SSE3] = {true, FEAT_SSE3},
+    [ZYDIS_ISA_EXT_SSSE3] = {true, FEAT_SSSE3},
+    [ZYDIS_ISA_EXT_SSE4] = {true, FEAT_SSE41},
+    [ZYDIS_ISA_EXT_AES] = {true, FEAT_AES},
+    [ZYDIS_ISA_EXT_PCLMULQDQ] = {true, FEAT_PCLMUL},
+    [ZYDIS_ISA_EXT_SHA] = {true, FEAT_SHA},
+    [ZYDIS_ISA_EXT_CLFSH] = {true, FEAT_CLFSH},
+    [ZYDIS_ISA_EXT_CLFLUSHOPT] = {true, FEAT_CLFLUSHOPT},
+    [ZYDIS_ISA_EXT_LONGMODE] = {true, FEAT_LM},
+    [ZYDIS_ISA_EXT_PAUSE] = {true, FEAT_BASE},
+    [ZYDIS_ISA_EXT_MONITOR] = {true, FEAT_MONITOR},
+    [ZYDIS_ISA_EXT_MOVBE] = {true, FEAT_MOVBE},
+    [ZYDIS_ISA_EXT_RDRAND] = {true, FEAT_RDRAND},
+    [ZYDIS_ISA_EXT_RDSEED] = {true, FEAT_RDSEED},
+    [ZYDIS_ISA_EXT_RDTSCP] = {true, FEAT_RDTSCP},
+    [ZYDIS_ISA_EXT_RDPID] = {true, FEAT_RDPID},
+    [ZYDIS_ISA_EXT_RDWRFSGS] = {true, FEAT_FSGSBASE},
+    [ZYDIS_ISA_EXT_SMAP] = {true, FEAT_SMAP},
+    [ZYDIS_ISA_EXT_INVPCID] = {true, FEAT_INVPCID},
+    [ZYDIS_ISA_EXT_XSAVE] = {true, FEAT_XSAVE},
+    [ZYDIS_ISA_EXT_XSAVEOPT] = {true, FEAT_XSAVEOPT},
+    [ZYDIS_ISA_EXT_XSAVEC] = {true, FEAT_XSAVEC},
+    [ZYDIS_ISA_EXT_XSAVES] = {true, FEAT_XSAVES},
+    [ZYDIS_ISA_EXT_LZCNT] = {true, FEAT_ABM},
+    [ZYDIS_ISA_EXT_BMI1] = {true, FEAT_BMI1},
+    [ZYDIS_ISA_EXT_BMI2] = {true, FEAT_BMI2},
+    [ZYDIS_ISA_EXT_ADOX_ADCX] = {true, FEAT_ADX},
+    [ZYDIS_ISA_EXT_AVX] = {true, FEAT_AVX},
+    [ZYDIS_ISA_EXT_AVX2] = {true, FEAT_AVX2},
+    [ZYDIS_ISA_EXT_AVX2GATHER] = {true, FEAT_AVX2},
+    [ZYDIS_ISA_EXT_AVXAES] = {true, FEAT_AES},
+    [ZYDIS_ISA_EXT_FMA] = {true, FEAT_FMA},
+    [ZYDIS_ISA_EXT_F16C] = {true, FEAT_F16C},
+};
+
+/* FEATURE_COUNT: of an instruction set that the table does not have. */
+static unsigned zydis_feature(const ZydisDecodedInstruction *insn)
 {
-    switch (insn->meta.isa_ext) {
-    case ZYDIS_ISA_EXT_BASE:
-    case ZYDIS_ISA_EXT_X87:
-    case ZYDIS_ISA_EXT_MMX:
-    case ZYDIS_ISA_EXT_SSE:
-    case ZYDIS_ISA_EXT_SSE2:
-    case ZYDIS_ISA_EXT_SSE3:
-    case ZYDIS_ISA_EXT_SSSE3:
-    case ZYDIS_ISA_EXT_SSE4:
-    case ZYDIS_ISA_EXT_AES:
-    case ZYDIS_ISA_EXT_PCLMULQDQ:
-    case ZYDIS_ISA_EXT_SHA:
-    case ZYDIS_ISA_EXT_CLFSH:
-    case ZYDIS_ISA_EXT_CLFLUSHOPT:
-    case ZYDIS_ISA_EXT_LONGMODE:
-    case ZYDIS_ISA_EXT_PAUSE:
-    case ZYDIS_ISA_EXT_MONITOR:
-    case ZYDIS_ISA_EXT_MOVBE:
-    case ZYDIS_ISA_EXT_RDRAND:
-    case ZYDIS_ISA_EXT_RDSEED:
-    case ZYDIS_ISA_EXT_RDTSCP:
-    case ZYDIS_ISA_EXT_RDPID:
-    case ZYDIS_ISA_EXT_RDWRFSGS:
-    case ZYDIS_ISA_EXT_SMAP:
-    case ZYDIS_ISA_EXT_INVPCID:
-    case ZYDIS_ISA_EXT_XSAVE:
-    case ZYDIS_ISA_EXT_XSAVEOPT:
-    case ZYDIS_ISA_EXT_XSAVEC:
-    case ZYDIS_ISA_EXT_XSAVES:
-    case ZYDIS_ISA_EXT_BMI1:
-    case ZYDIS_ISA_EXT_BMI2:
-    case ZYDIS_ISA_EXT_ADOX_ADCX:
-    case ZYDIS_ISA_EXT_AVX:
-    case ZYDIS_ISA_EXT_AVX2:
-    case ZYDIS_ISA_EXT_AVX2GATHER:
-    case ZYDIS_ISA_EXT_AVXAES:
-    case ZYDIS_ISA_EXT_FMA:
-    case ZYDIS_ISA_EXT_F16C:
-        return insn->meta.isa_set == ZYDIS_ISA_SET_LWP || insn->meta.isa_set == ZYDIS_ISA_SET_AMD;
+    switch (insn->meta.isa_set) {
+    case ZYDIS_ISA_SET_LWP:
+    case ZYDIS_ISA_SET_AMD:
+        return FEATURE_COUNT;
+    case ZYDIS_ISA_SET_SSE42:
+        return FEAT_SSE42;
+    case ZYDIS_ISA_SET_POPCNT:
+        return FEAT_POPCNT;
     default:
-        return true;
+        return extensions[insn->meta.isa_ext].known ? extensions[insn->meta.isa_ext].feature
+                                                    : FEATURE_COUNT;
     }
+}
+
+static bool zydis_decode(struct references *references, const struct encoding *encoding,
+                         ZydisDecodedInstruction *insn, struct verdict *verdict)
+{
+    verdict->valid = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
+        &references->zydis[encoding->code], NULL, encoding->bytes, ENCODING_BYTES, insn));
+    verdict->length = verdict->valid ? insn->length : 0;
+    verdict->feature = verdict->valid ? zydis_feature(insn) : FEATURE_COUNT;
+    verdict->beyond = verdict->valid && verdict->feature == FEATURE_COUNT;
+    return verdict->valid;
+}
+
+void reference_zydis_bare(struct references *references, const struct encoding *encoding,
+                          struct verdict *verdict)
+{
+    ZydisDecodedInstruction insn;
+    zydis_decode(references, encoding, &insn, verdict);
 }
 
 void reference_zydis(struct references *references, const struct encoding *encoding,
@@ -338,13 +372,62 @@ void reference_zydis(struct references *references, const struct encoding *encod
 {
     ZydisDecodedInstruction insn;
     *verdict = (struct verdict){0};
-    verdict->valid = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-        &references->zydis[encoding->code], NULL, encoding->bytes, ENCODING_BYTES, &insn));
-    if (!verdict->valid)
-        return;
-    verdict->length = insn.length;
-    verdict->beyond = zydis_beyond(&insn);
-    canonical(encoding, ZydisMnemonicGetString(insn.mnemonic), verdict->name, sizeof verdict->name);
+    if (zydis_decode(references, encoding, &insn, verdict))
+        canonical(encoding, ZydisMnemonicGetString(insn.mnemonic), verdict->name,
+                  sizeof verdict->name);
+}
+
+/* --- where Zydis is wrong */
+static bool is_at(const struct encoding *e, unsigned map, unsigned opcode)
+{
+    return e->map == map && e->opcode == opcode;
+}
+
+static bool is_rsm(const struct encoding *e, const struct verdict *own)
+{
+    return is_at(e, MAP_0F, 0xaa) && !own->valid;
+}
+
+static bool is_pause_with_rex_b(const struct encoding *e, const struct verdict *own)
+{
+    return is_at(e, MAP_1, 0x90) && e->rep == 0xf3 && e->rex & 1;
+}
+
+static bool is_prefetch_register(const struct encoding *e, const struct verdict *own)
+{
+    return is_at(e, MAP_0F, 0x0d) && e->modrm >= 0xc0 && !own->valid;
+}
+
+static bool is_monitor_with_prefix(const struct encoding *e, const struct verdict *own)
+{
+    return is_at(e, MAP_0F, 0x01) && (e->modrm == 0xc8 || e->modrm == 0xc9) &&
+           (e->rep || e->prefix_66) && own->valid;
+}
+
+static bool is_quadword_element(const struct encoding *e, const struct verdict *own)
+{
+    return (is_at(e, MAP_VEX_0F3A, 0x22) || is_at(e, MAP_VEX_0F3A, 0x16)) && e->vex & 0x80 &&
+           e->code != CODE_64 && !own->valid;
+}
+
+static const struct {
+    const char *reason;
+    bool (*applies)(const struct encoding *e, const struct verdict *own);
+} excuses[] = {
+    {"outside system management mode RSM is #UD (SDM 2B RSM)", is_rsm},
+    {"processors exchange R8 and RAX: F3 means nothing to XCHG", is_pause_with_rex_b},
+    {"the SDM gives 0F 0D only memory forms, and processors raise #UD", is_prefetch_register},
+    {"outside 64-bit code VPINSRQ and VPEXTRQ are #UD (SDM 2B; and processors)",
+     is_quadword_element},
+    {"SDM 2B MONITOR and MWAIT are not NP", is_monitor_with_prefix},
+};
+
+const char *reference_zydis_excuse(const struct encoding *encoding, const struct verdict *own)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(excuses); i++)
+        if (excuses[i].applies(encoding, own))
+            return excuses[i].reason;
+    return NULL;
 }
 
 /* --- operands */

@@ -19,7 +19,7 @@ struct encoding {
     unsigned repeated; /* prefixes of a group that already had one */
     unsigned legacy;   /* prefixes that are not REX */
     uint8_t rex;
-    uint8_t vex; /* the last byte of a VEX prefix: W vvvv L pp */
+    uint8_t vex;                /* the last byte of a VEX prefix: W vvvv L pp */
     uint8_t map, opcode, modrm; /* modrm: the byte after the opcode, whatever it is */
 };
 
@@ -27,7 +27,8 @@ struct verdict {
     bool valid;
     bool beyond; /* valid, of an instruction set that the table does not have */
     unsigned length;
-    char name[32]; /* canonical mnemonic */
+    unsigned feature; /* enum feature that offers it, by Zydis; FEATURE_COUNT: not known */
+    char name[32];    /* canonical mnemonic */
 };
 
 void encoding_parse(struct encoding *encoding, const uint8_t *bytes, unsigned code);
@@ -40,6 +41,13 @@ void reference_capstone(struct references *references, const struct encoding *en
                         struct verdict *verdict);
 void reference_zydis(struct references *references, const struct encoding *encoding,
                      struct verdict *verdict);
+
+/* The same without the name, which is left as it was, and fast. */
+void reference_zydis_bare(struct references *references, const struct encoding *encoding,
+                          struct verdict *verdict);
+/* Where Zydis is wrong about what is valid, and the manual or a processor decides: the reason;
+ * NULL: it is not known to be. */
+const char *reference_zydis_excuse(const struct encoding *encoding, const struct verdict *own);
 
 /* The first thing that our decoder and Zydis say differently of the operands of an encoding that
  * both accept: "base", "immediate" …; NULL when nothing. */

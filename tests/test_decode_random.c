@@ -2,8 +2,8 @@
  * and 64-bit code.  Validity, length and mnemonic must agree.
  *
  * Where Capstone is wrong, the case is listed below by name and reason; each excuse counts only
- * when Zydis agrees with us, so a new disagreement fails.  Zydis has a shorter list of its own, for
- * which the manual or a processor decides. */
+ * when Zydis agrees with us, so a new disagreement fails.  Zydis has a shorter list of its own
+ * (reference_zydis_excuse), for which the manual or a processor decides. */
 #include "tests/decode_reference.h"
 
 #include "base/bits.h"
@@ -28,49 +28,6 @@ static bool is_at(const struct encoding *e, unsigned map, unsigned first, unsign
 {
     return e->map == map && e->opcode >= first && e->opcode <= last;
 }
-
-/* --- Zydis */
-static bool is_rsm(const struct encoding *e, const struct verdict *own, const struct verdict *other)
-{
-    return is_at(e, MAP_0F, 0xaa, 0xaa) && !own->valid;
-}
-
-static bool is_pause_with_rex_b(const struct encoding *e, const struct verdict *own,
-                                const struct verdict *other)
-{
-    return is_at(e, MAP_1, 0x90, 0x90) && e->rep == 0xf3 && e->rex & 1;
-}
-
-static bool is_prefetch_register(const struct encoding *e, const struct verdict *own,
-                                 const struct verdict *other)
-{
-    return is_at(e, MAP_0F, 0x0d, 0x0d) && e->modrm >= 0xc0 && !own->valid;
-}
-
-static bool is_monitor_with_prefix(const struct encoding *e, const struct verdict *own,
-                                   const struct verdict *other)
-{
-    return is_at(e, MAP_0F, 0x01, 0x01) && (e->modrm == 0xc8 || e->modrm == 0xc9) &&
-           (e->rep || e->prefix_66) && own->valid;
-}
-
-static bool is_quadword_element(const struct encoding *e, const struct verdict *own,
-                                const struct verdict *other)
-{
-    return (is_at(e, MAP_VEX_0F3A, 0x22, 0x22) || is_at(e, MAP_VEX_0F3A, 0x16, 0x16)) &&
-           e->vex & 0x80 && e->code != CODE_64 && !own->valid;
-}
-
-static const struct excuse zydis_excuses[] = {
-    {"rsm", "outside system management mode RSM is #UD (SDM 2B RSM)", is_rsm},
-    {"pause with REX.B", "processors exchange R8 and RAX: F3 means nothing to XCHG",
-     is_pause_with_rex_b},
-    {"prefetch register", "the SDM gives 0F 0D only memory forms, and processors raise #UD",
-     is_prefetch_register},
-    {"vpinsrq, vpextrq", "outside 64-bit code #UD (SDM 2B PINSRQ, PEXTRQ; and processors)",
-     is_quadword_element},
-    {"monitor with a prefix", "SDM 2B MONITOR and MWAIT are not NP", is_monitor_with_prefix},
-};
 
 /* --- Capstone */
 static bool is_other_prefix(const struct encoding *e, const struct verdict *own,
@@ -174,6 +131,11 @@ static bool is_vvvv(const struct encoding *e, const struct verdict *own,
     return map_is_vex(e->map) && !own->valid && (~e->vex & 0x78);
 }
 
+static bool is_rsm(const struct encoding *e, const struct verdict *own, const struct verdict *other)
+{
+    return is_at(e, MAP_0F, 0xaa, 0xaa) && !own->valid;
+}
+
 static const struct excuse capstone_excuses[] = {
     {"rsm", "outside system management mode RSM is #UD (SDM 2B RSM)", is_rsm},
     {"other prefix", "it takes the form without a mandatory prefix where none has that prefix",
@@ -255,7 +217,7 @@ static void compare(struct comparison *comparison, const uint8_t *bytes, unsigne
     reference_zydis(comparison->references, &e, &zydis);
     reference_capstone(comparison->references, &e, &capstone);
     bool confirmed = agrees(&own, &zydis);
-    if (!confirmed && !find_excuse(zydis_excuses, ARRAY_LENGTH(zydis_excuses), &e, &own, &zydis)) {
+    if (!confirmed && !reference_zydis_excuse(&e, &own)) {
         report(comparison, "Zydis", &e, &own, &zydis, seed);
         return;
     }
