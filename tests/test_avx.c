@@ -1,28 +1,18 @@
 /* VEX prefixes and the state of YMM where the host oracle cannot look: what makes an encoding
  * undefined, in all modes and by CR4 and XCR0; faults of masked and gathered elements; the areas of
  * XSAVE, XSAVEC and XRSTOR; what CPUID says of them. */
-#include "tests/exec_alone.h"
+#include "tests/fp_rig.h"
 
-#include "cpu/sse_env.h"
 #include "cpu/system.h"
 
-enum { CODE = 0x1000, AREA = 0x4000, LAST_PAGE = RIG_RAM_BYTES - PAGE_BYTES };
-
-static struct rig rig;
-static struct cpu *cpu;
+enum { LAST_PAGE = RIG_RAM_BYTES - PAGE_BYTES };
 
 static void setup(void)
 {
-    rig_init(&rig);
-    cpu = rig.cpu;
-    rig_long(&rig, CODE, 0);
+    setup_long();
     mmu_set_cr4(&cpu->mmu, cpu->mmu.registers.cr4 | CR4_OSXSAVE | CR4_OSFXSR);
     cpu->xcr0 = XCR0_X87 | XCR0_VECTORS;
     cpu_mode_changed(cpu);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
 }
 TestSuite(avx, .init = setup, .fini = teardown);
 
@@ -31,23 +21,6 @@ TestSuite(avx, .init = setup, .fini = teardown);
     do {                                                                                           \
         if (!cpu_has(cpu, FEAT_AVX2))                                                              \
             cr_skip_test("the host has no AVX2");                                                  \
-    } while (0)
-
-static int run_bytes(const uint8_t *bytes, size_t length)
-{
-    uint64_t rip = cpu->rip;
-    sse_enter(cpu);
-    int result = alone_bytes(cpu, bytes, length);
-    sse_leave(cpu);
-    cpu->rip = rip;
-    return result;
-}
-#define DO(...)          run_bytes((const uint8_t[]){__VA_ARGS__}, sizeof(uint8_t[]){__VA_ARGS__})
-#define EXPECT_DONE(...) cr_assert_eq(DO(__VA_ARGS__), EXEC_STOP)
-#define EXPECT_FAULT(number, ...)                                                                  \
-    do {                                                                                           \
-        cr_assert_eq(DO(__VA_ARGS__), EXEC_FAULT);                                                 \
-        cr_assert_eq(cpu->fault.vector, number);                                                   \
     } while (0)
 
 static uint64_t at(uint64_t gpa)

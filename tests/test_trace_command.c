@@ -1,47 +1,20 @@
 /* `ring3 trace`: what it prints of a known trace, the files it exports, and hostile traces. */
 #include "tests/trace_rig.h"
 #include "base/log.h"
+#include "tests/command_rig.h"
 #include "tests/random.h"
 #include "translate/listing.h"
 #include "translate/trace_export.h"
 #include "translate/trace_report.h"
 #include "ui/trace_command.h"
 
-TestSuite(trace_command, .fini = rig_remove_folder);
+TestSuite(trace_command, .fini = remove_folder);
 
 /* --- running the command */
 
-struct run {
-    int status;
-    char *out, *err;
-};
-
-/* `arguments` apart by spaces; @ stands for the folder. */
 static struct run run(const char *arguments)
 {
-    char text[1024] = "", *argv[16] = {"trace"}, *rest = text;
-    int argc = 1;
-    size_t out_size, err_size;
-    struct run result = {0};
-
-    rig_path("");
-    for (const char *at = arguments; *at; at++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%.*s",
-                 *at == '@' ? (int)sizeof rig_folder : 1, *at == '@' ? rig_folder : at);
-    for (char *word; (word = strtok_r(rest, " ", &rest));)
-        argv[argc++] = word;
-    FILE *out = open_memstream(&result.out, &out_size);
-    FILE *err = open_memstream(&result.err, &err_size);
-    result.status = trace_main(argc, argv, out, err);
-    fclose(out);
-    fclose(err);
-    return result;
-}
-
-static void done(struct run *run)
-{
-    free(run->out);
-    free(run->err);
+    return run_command(trace_main, "trace", arguments);
 }
 
 /* `expected`: lines that must stand in the output in this order, NULL at the end. */
@@ -91,7 +64,7 @@ static void expect_complaint(const char *arguments, const char *complaint)
 
 Test(trace_command, summary)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_lines("@/a.trace",
                  (const char *const[]){
                      "9 instructions, 16 bytes; host code 34 bytes, 2.12 for each",
@@ -108,7 +81,7 @@ Test(trace_command, summary)
 
 Test(trace_command, list)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_whole(
         "@/a.trace --list",
         "     block linear           physical      mode        insns guest  host       "
@@ -127,7 +100,7 @@ Test(trace_command, list)
 
 Test(trace_command, side_by_side)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_whole(
         "--block 3 @/a.trace",
         "block 3: linear ffffffff81000120, physical 1000120, CR3 2a04000, 64-bit\n"
@@ -179,7 +152,7 @@ Test(trace_command, bad_bytes)
                                       .insns = &insn,
                                       .insn_count = 1};
     struct error error;
-    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    struct trace_writer *writer = trace_open(path_of("a.trace"), &error);
 
     trace_block_translated(writer, &block);
     cr_assert_eq(trace_close(writer, &error), 0);
@@ -196,12 +169,12 @@ static char *logged(const char *channels)
 {
     struct error error;
 
-    cr_assert_eq(log_open(rig_path("log"), &error), 0);
+    cr_assert_eq(log_open(path_of("log"), &error), 0);
     log_select_none();
     cr_assert_eq(log_select(channels, &error), 0, "%s", error.text);
     listing_log(&rig_blocks[1]);
     fflush(log_stream());
-    return (char *)rig_load_file(rig_path("log")).bytes;
+    return (char *)rig_load_file(path_of("log")).bytes;
 }
 
 Test(trace_command, logs)
@@ -232,7 +205,7 @@ Test(trace_command, logs)
 
 Test(trace_command, top)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_lines("--top 1000 @/a.trace",
                  (const char *const[]){
                      "  2 instructions, 4 bytes; host code 4 bytes; executed 100 times (58.82%)",
@@ -251,7 +224,7 @@ Test(trace_command, top)
 
 Test(trace_command, policies)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_lines("--policies @/a.trace",
                  (const char *const[]){
                      "  identical                   5  55.6%                  170  59.0%",
@@ -271,7 +244,7 @@ Test(trace_command, policies)
 
 Test(trace_command, order)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     struct run result = run("--order @/a.trace");
     unsigned lines = 0;
 
@@ -372,9 +345,9 @@ Test(trace_command, drcov)
 {
     struct drcov drcov;
 
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_whole("@/a.trace --drcov @/a.drcov", "");
-    drcov_parse(&drcov, rig_path("a.drcov"));
+    drcov_parse(&drcov, path_of("a.drcov"));
     cr_expect_eq(drcov.module_count, 5);
     cr_expect_eq(drcov.block_count, 5);
     expect_covered(&drcov, "guest-kernel-ffffffff00000000", 0xffffffff81000120, 9);
@@ -386,7 +359,7 @@ Test(trace_command, drcov)
     expect_whole("@/a.trace --drcov @/a.drcov --module vmlinux=0xffffffff81000000+0x200000 "
                  "--module init=0x8048000+0x1000",
                  "");
-    drcov_parse(&drcov, rig_path("a.drcov"));
+    drcov_parse(&drcov, path_of("a.drcov"));
     cr_expect_eq(drcov.module_count, 4);
     cr_expect_eq(drcov.block_count, 4); /* the program's blocks are one */
     expect_covered(&drcov, "vmlinux", 0xffffffff81000120, 9);
@@ -399,7 +372,7 @@ Test(trace_command, drcov_again)
 {
     struct drcov drcov;
     struct error error;
-    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    struct trace_writer *writer = trace_open(path_of("a.trace"), &error);
 
     for (unsigned i = 0; i < 12; i++) {
         struct trace_block block = rig_blocks[i % 3];
@@ -408,7 +381,7 @@ Test(trace_command, drcov_again)
     }
     cr_assert_eq(trace_close(writer, &error), 0);
     expect_whole("@/a.trace --drcov @/a.drcov", "");
-    drcov_parse(&drcov, rig_path("a.drcov"));
+    drcov_parse(&drcov, path_of("a.drcov"));
     cr_expect_eq(drcov.block_count, 3);
 }
 
@@ -417,9 +390,9 @@ Test(trace_command, drcov_of_nothing)
     struct drcov drcov;
     struct error error;
 
-    cr_assert_eq(trace_close(trace_open(rig_path("a.trace"), &error), &error), 0);
+    cr_assert_eq(trace_close(trace_open(path_of("a.trace"), &error), &error), 0);
     expect_whole("@/a.trace --drcov @/a.drcov", "");
-    drcov_parse(&drcov, rig_path("a.drcov"));
+    drcov_parse(&drcov, path_of("a.drcov"));
     cr_expect_eq(drcov.module_count, 0);
     cr_expect_eq(drcov.block_count, 0);
 }
@@ -428,9 +401,9 @@ Test(trace_command, drcov_of_nothing)
 
 Test(trace_command, perf_map)
 {
-    rig_write_trace(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
     expect_whole("@/a.trace --perf-map @/a.map", "");
-    struct rig_file file = rig_load_file(rig_path("a.map"));
+    struct rig_file file = rig_load_file(path_of("a.map"));
     /* Block 4's place was used again by the last block. */
     cr_expect_str_eq((char *)file.bytes,
                      "7f0000001040 18 guest ffffffff81000120 (64-bit, block 3)\n"
@@ -476,16 +449,16 @@ Test(trace_command, complaints)
     };
     struct error error;
 
-    rig_write_trace(rig_path("a.trace"));
-    cr_assert_eq(trace_close(trace_open(rig_path("homeless.trace"), &error), &error), 0);
-    struct rig_file before = rig_load_file(rig_path("a.trace"));
-    rig_save(rig_path("empty"), (const uint8_t *)"", 0);
-    rig_save(rig_path("text"), (const uint8_t *)"text", 4);
+    rig_write_trace(path_of("a.trace"));
+    cr_assert_eq(trace_close(trace_open(path_of("homeless.trace"), &error), &error), 0);
+    struct rig_file before = rig_load_file(path_of("a.trace"));
+    save("empty", "", 0);
+    save("text", "text", 4);
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
         expect_complaint(rows[i].arguments, rows[i].complaint);
-        cr_expect_neq(access(rig_path("none"), F_OK), 0, "%s", rows[i].arguments);
+        cr_expect_neq(access(path_of("none"), F_OK), 0, "%s", rows[i].arguments);
     }
-    struct rig_file after = rig_load_file(rig_path("a.trace"));
+    struct rig_file after = rig_load_file(path_of("a.trace"));
     cr_assert_eq(after.size, before.size);
     cr_expect_arr_eq(after.bytes, before.bytes, before.size);
     free(before.bytes);
@@ -497,16 +470,16 @@ Test(trace_command, damaged)
 {
     struct drcov drcov;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
-    rig_save(rig_path("cut.trace"), file.bytes, file.size - 1);
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
+    save("cut.trace", file.bytes, file.size - 1);
     struct run result = run("--top 1 --drcov @/a.drcov @/cut.trace");
     cr_expect_eq(result.status, 1);
     cr_expect_not_null(strstr(result.out, "block 4: "));
     cr_expect_not_null(strstr(result.err, "cut.trace: damaged at offset "), "%s", result.err);
     cr_expect_not_null(strstr(result.err, ": it is cut off; the 5 blocks before it were read\n"),
                        "%s", result.err);
-    drcov_parse(&drcov, rig_path("a.drcov"));
+    drcov_parse(&drcov, path_of("a.drcov"));
     cr_expect_eq(drcov.block_count, 5);
     done(&result);
     free(file.bytes);
@@ -565,8 +538,8 @@ Test(trace_command, hostile, .timeout = 300)
     struct random dice = {0x9e3779b97f4a7c15};
     struct rig_chunks chunks;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     for (unsigned round = 0; round < ROUNDS; round++) {
         rig_take_apart(&file, &chunks);
         for (unsigned n = random_next(&dice) % 4 + 1; n; n--) {
@@ -581,8 +554,8 @@ Test(trace_command, hostile, .timeout = 300)
             *a = *b;
             *b = swap;
         }
-        rig_put_together(rig_path("hostile.trace"), &chunks);
-        use_everything(rig_path("hostile.trace"));
+        rig_put_together(path_of("hostile.trace"), &chunks);
+        use_everything(path_of("hostile.trace"));
         rig_free_chunks(&chunks);
     }
     free(file.bytes);

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-TestSuite(trace_file, .fini = rig_remove_folder);
+TestSuite(trace_file, .fini = remove_folder);
 
 static void read_whole(struct trace *trace, const char *path, trace_order_fn *order, void *opaque)
 {
@@ -70,8 +70,8 @@ Test(trace_file, round_trip)
     struct order order = {.count = 0};
     struct trace trace;
 
-    rig_write_trace(rig_path("a.trace"));
-    read_whole(&trace, rig_path("a.trace"), note_execution, &order);
+    rig_write_trace(path_of("a.trace"));
+    read_whole(&trace, path_of("a.trace"), note_execution, &order);
     cr_assert_eq(trace.block_count, RIG_BLOCKS);
     cr_expect_eq(trace.code_cache, RIG_CODE_CACHE);
     for (unsigned i = 0; i < RIG_BLOCKS; i++) {
@@ -94,10 +94,10 @@ Test(trace_file, nothing_translated)
 {
     struct trace trace;
     struct error error;
-    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    struct trace_writer *writer = trace_open(path_of("a.trace"), &error);
 
     cr_assert_eq(trace_close(writer, &error), 0);
-    read_whole(&trace, rig_path("a.trace"), NULL, NULL);
+    read_whole(&trace, path_of("a.trace"), NULL, NULL);
     cr_expect_eq(trace.block_count, 0);
     trace_free(&trace);
 }
@@ -123,14 +123,14 @@ Test(trace_file, largest_block)
                                        .guest_offset = (uint16_t)i,
                                        .host_offset = (uint16_t)i};
     }
-    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    struct trace_writer *writer = trace_open(path_of("a.trace"), &error);
     for (unsigned i = 0; i < 3; i++) {
         block.id++;
         trace_block_translated(writer, &block);
         trace_block_counts(writer, block.id, UINT64_MAX - i);
     }
     cr_assert_eq(trace_close(writer, &error), 0);
-    read_whole(&trace, rig_path("a.trace"), NULL, NULL);
+    read_whole(&trace, path_of("a.trace"), NULL, NULL);
     cr_assert_eq(trace.block_count, 3);
     expect_block(&trace, &trace.blocks[2], &block);
     cr_expect_eq(trace.blocks[2].executions, UINT64_MAX - 2);
@@ -180,20 +180,20 @@ Test(trace_file, many_chunks)
     struct error error;
     size_t before = 0;
 
-    write_many(rig_path("a.trace"));
-    read_whole(&trace, rig_path("a.trace"), NULL, NULL);
+    write_many(path_of("a.trace"));
+    read_whole(&trace, path_of("a.trace"), NULL, NULL);
     cr_assert_eq(trace.block_count, MANY);
     expect_many(&trace);
     for (unsigned i = 0; i < MANY; i++)
         cr_expect_geq(trace.blocks[i].executions, i + 1);
     trace_free(&trace);
 
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     rig_take_apart(&file, &chunks);
     cr_assert_gt(chunks.count, 10);
     for (unsigned i = 0; i < chunks.count; i++) {
-        rig_save(rig_path("cut.trace"), file.bytes, chunks.chunk[i].offset);
-        cr_assert_eq(trace_read(&trace, rig_path("cut.trace"), NULL, NULL, &error), 0);
+        save("cut.trace", file.bytes, chunks.chunk[i].offset);
+        cr_assert_eq(trace_read(&trace, path_of("cut.trace"), NULL, NULL, &error), 0);
         cr_expect_not_null(strstr(trace.damage.text, "cut off"), "%s", trace.damage.text);
         cr_expect_geq(trace.block_count, before);
         before = trace.block_count;
@@ -212,9 +212,9 @@ static struct error expect_damage(const uint8_t *bytes, size_t size, size_t *blo
 {
     struct error error = {.text = ""};
     struct trace trace;
-    const char *path = rig_path("bad.trace");
+    const char *path = path_of("bad.trace");
 
-    rig_save(path, bytes, size);
+    save("bad.trace", bytes, size);
     *blocks = 0;
     if (!trace_read(&trace, path, NULL, NULL, &error)) {
         *blocks = trace.block_count;
@@ -233,8 +233,8 @@ Test(trace_file, cut_off_everywhere)
 {
     size_t blocks, most = 0;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     for (size_t size = 0; size < file.size; size++) {
         struct error error = expect_damage(file.bytes, size, &blocks);
         cr_expect(strstr(error.text, "cut off") || !size, "%zu: %s", size, error.text);
@@ -253,8 +253,8 @@ Test(trace_file, damaged_everywhere)
     static const uint8_t flips[] = {0x01, 0x80, 0xff};
     size_t blocks;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     for (size_t at = 0; at < file.size; at++) {
         uint8_t right = file.bytes[at];
         for (unsigned i = 0; i < ARRAY_LENGTH(flips); i++) {
@@ -272,8 +272,8 @@ Test(trace_file, refusals)
     struct trace trace;
     size_t blocks;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     uint8_t *longer = malloc(file.size + 1);
     memcpy(longer, file.bytes, file.size);
     longer[file.size] = 0;
@@ -285,15 +285,15 @@ Test(trace_file, refusals)
 
     error = expect_damage((const uint8_t *)"ring3trd", 8, &blocks);
     cr_expect_not_null(strstr(error.text, "no block trace"), "%s", error.text);
-    cr_expect_eq(trace_read(&trace, rig_path(""), NULL, NULL, &error), -EISDIR);
-    cr_expect_eq(trace_read(&trace, rig_path("none"), NULL, NULL, &error), -ENOENT);
-    cr_expect_null(trace_open(rig_path("none/a.trace"), &error));
+    cr_expect_eq(trace_read(&trace, path_of(""), NULL, NULL, &error), -EISDIR);
+    cr_expect_eq(trace_read(&trace, path_of("none"), NULL, NULL, &error), -ENOENT);
+    cr_expect_null(trace_open(path_of("none/a.trace"), &error));
     cr_expect_not_null(strstr(error.text, "cannot create"), "%s", error.text);
 
-    FILE *next = fopen(rig_path("a.trace"), "wb");
+    FILE *next = fopen(path_of("a.trace"), "wb");
     rig_put_head(next, TRACE_VERSION + 1);
     fclose(next);
-    cr_expect_eq(trace_read(&trace, rig_path("a.trace"), NULL, NULL, &error), -EINVAL);
+    cr_expect_eq(trace_read(&trace, path_of("a.trace"), NULL, NULL, &error), -EINVAL);
     cr_expect_not_null(strstr(error.text, "version 2; this ring3 reads version 1"), "%s",
                        error.text);
 }
@@ -307,11 +307,11 @@ Test(trace_file, bombs)
     size_t blocks;
 
     for (unsigned i = 0; i < ARRAY_LENGTH(announced); i++) {
-        FILE *file = fopen(rig_path("a.trace"), "wb");
+        FILE *file = fopen(path_of("a.trace"), "wb");
         rig_put_head(file, TRACE_VERSION);
         rig_put_chunk(file, "EXEC", zeros, HUGE_BYTES, announced[i]);
         fclose(file);
-        struct rig_file loaded = rig_load_file(rig_path("a.trace"));
+        struct rig_file loaded = rig_load_file(path_of("a.trace"));
         expect_damage(loaded.bytes, loaded.size, &blocks);
         free(loaded.bytes);
     }
@@ -324,8 +324,8 @@ Test(trace_file, other_versions)
     struct rig_chunks chunks;
     struct trace trace;
 
-    rig_write_trace(rig_path("a.trace"));
-    struct rig_file file = rig_load_file(rig_path("a.trace"));
+    rig_write_trace(path_of("a.trace"));
+    struct rig_file file = rig_load_file(path_of("a.trace"));
     rig_take_apart(&file, &chunks);
     struct rig_chunk *done = &chunks.chunk[chunks.count - 1];
     done[1] = done[0];
@@ -338,8 +338,8 @@ Test(trace_file, other_versions)
         if (name)
             memcpy(name, "DIUPC", 5);
     }
-    rig_put_together(rig_path("b.trace"), &chunks);
-    read_whole(&trace, rig_path("b.trace"), NULL, NULL);
+    rig_put_together(path_of("b.trace"), &chunks);
+    read_whole(&trace, path_of("b.trace"), NULL, NULL);
     struct trace_insn insn = traced_insn(&trace.blocks[0], 3);
     cr_expect_str_eq(trace.names[TRACE_NAME_ROW][insn.row], "DIUPC");
     trace_free(&trace);
@@ -383,7 +383,7 @@ Test(trace_file, translations)
     rig_load(&rig, 0x1000, loop);
     if (translator_attach(rig.cpu, &options, &error) < 0)
         cr_skip_test("%s", error.text);
-    struct trace_writer *writer = trace_open(rig_path("a.trace"), &error);
+    struct trace_writer *writer = trace_open(path_of("a.trace"), &error);
     cr_assert_not_null(writer, "%s", error.text);
     translator_trace(rig.cpu, writer);
     rig_real(&rig, 0x1000);
@@ -392,7 +392,7 @@ Test(trace_file, translations)
     rig_free(&rig);
     cr_assert_eq(trace_close(writer, &error), 0, "%s", error.text);
 
-    read_whole(&trace, rig_path("a.trace"), NULL, NULL);
+    read_whole(&trace, path_of("a.trace"), NULL, NULL);
     cr_expect_neq(trace.code_cache, 0);
     const struct traced_block *hot = NULL;
     uint64_t executions = 0;

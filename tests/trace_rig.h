@@ -4,56 +4,17 @@
 #define TESTS_TRACE_RIG_H
 
 #include "cpu/cpu.h"
+#include "tests/folder_rig.h"
 #include "translate/trace_file.h"
 
-#include <criterion/criterion.h>
-
-#include <ftw.h>
-#include <stdlib.h>
-#include <unistd.h>
 #include <zlib.h>
 
 /* --- files */
-
-static char rig_folder[] = "/tmp/test_trace.XXXXXX";
-static bool rig_folder_made;
-
-static inline const char *rig_path(const char *name)
-{
-    static char paths[4][64];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-
-    if (!rig_folder_made)
-        cr_assert_not_null(mkdtemp(rig_folder));
-    rig_folder_made = true;
-    snprintf(path, sizeof paths[0], "%s/%s", rig_folder, name);
-    return path;
-}
-
-static int rig_remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    return remove(path);
-}
-
-static inline void rig_remove_folder(void)
-{
-    if (rig_folder_made)
-        nftw(rig_folder, rig_remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 struct rig_file {
     uint8_t *bytes;
     size_t size;
 };
-
-static inline void rig_save(const char *path, const uint8_t *bytes, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    cr_assert_not_null(file);
-    cr_assert_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-}
 
 /* Freed by the caller; a zero byte follows what was read. */
 static inline struct rig_file rig_load_file(const char *path)
