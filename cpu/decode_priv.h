@@ -1,9 +1,13 @@
-/* The decode index: for each opcode byte of each map, the rows that may own it, most specific
- * first. Built once from the opcode table, only read afterwards. */
+/* Private to the decoder: what is known of an instruction while it is decoded, and the decode
+ * index.
+ *
+ * The index holds for each opcode byte of each map the rows that may own it, most specific first.
+ * It is built once from the opcode table, and only read afterwards.
+ */
 #ifndef CPU_DECODE_PRIV_H
 #define CPU_DECODE_PRIV_H
 
-#include "cpu/insn.h"
+#include "cpu/cpu.h"
 
 #include <stdbool.h>
 
@@ -52,5 +56,50 @@ struct decode_index {
 };
 
 const struct decode_index *decode_index(void);
+
+/* --- one instruction */
+enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, REX = 0x40 };
+
+struct decoding {
+    const uint8_t *bytes;
+    unsigned at, limit; /* limit: bytes that may be read, at most 15 */
+    uint32_t mode;
+    unsigned code; /* CODE_… */
+    bool operand_prefix, address_prefix;
+    uint8_t rex;
+    uint8_t segment; /* enum seg; SEG_COUNT without override */
+    uint8_t map, opcode;
+    uint8_t prefix;    /* enum prefix_class */
+    uint8_t vex_form;  /* VEX.W + 2 * VEX.L */
+    uint8_t vvvv;      /* a register's number */
+    bool vector_index; /* SIB's index is a vector register */
+    const struct feature_set *features;
+};
+
+/* Both answer false when the bytes end. */
+static inline bool decode_byte(struct decoding *d, uint8_t *value)
+{
+    if (d->at >= d->limit)
+        return false;
+    *value = d->bytes[d->at++];
+    return true;
+}
+
+/* `size` 0, 1, 2, 4 or 8 bytes, sign-extended. */
+static inline bool decode_signed(struct decoding *d, unsigned size, int64_t *value)
+{
+    uint64_t bits = 0;
+    if (d->limit - d->at < size)
+        return false;
+    for (unsigned i = 0; i < size; i++)
+        bits |= (uint64_t)d->bytes[d->at + i] << (8 * i);
+    d->at += size;
+    *value = size ? bits_sign_extend(bits, 8 * size) : 0;
+    return true;
+}
+
+/* decode_operands.c: sizes, ModRM with SIB and displacement, register numbers and immediates as the
+ * row's operand letters say.  False when the bytes end. */
+bool decode_operands(struct decoding *d, const struct opcode_row *row, struct insn *insn);
 
 #endif

@@ -17,12 +17,11 @@ static int accel_setting(struct option_context *context, const struct suboption 
     uint64_t number;
     int result;
     if (!strcmp(item->key, "cache")) {
-        result = option_size(context->what, item->value, UINT64_C(1) << 20, &number,
-                             context->error);
+        result =
+            option_size(context->what, item->value, UINT64_C(1) << 20, &number, context->error);
         if (!result && (number < UINT64_C(2) << 20 || number > UINT64_C(1) << 30))
-            return error_set(context->error, EINVAL,
-                             "%s: cache=%s is out of range; give 2M to 1G", context->what,
-                             item->value);
+            return error_set(context->error, EINVAL, "%s: cache=%s is out of range; give 2M to 1G",
+                             context->what, item->value);
         if (!result)
             config->translate.cache_bytes = number;
         return result;
@@ -42,9 +41,10 @@ static int accel_setting(struct option_context *context, const struct suboption 
         return error_set(context->error, EINVAL, "%s: windows=%s: give auto, off or always",
                          context->what, item->value);
     }
-    return error_set(context->error, EINVAL,
-                     "%s: no such setting '%s'; there are cache=SIZE, threshold=N and windows=auto|off|always",
-                     context->what, item->key);
+    return error_set(
+        context->error, EINVAL,
+        "%s: no such setting '%s'; there are cache=SIZE, threshold=N and windows=auto|off|always",
+        context->what, item->key);
 }
 
 int option_accel(struct option_context *context, const char *value)

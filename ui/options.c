@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,227 +39,30 @@ void options_free(struct options *options)
 
 /* --- parsers of single options */
 
-enum which_text {
-    TEXT_KERNEL,
-    TEXT_INITRD,
-    TEXT_APPEND,
-    TEXT_BIOS,
-    TEXT_LOG_FILE,
-    TEXT_PIDFILE,
-    TEXT_FIRMWARE,
-    TEXT_TRACE_FILE,
-};
+/* The member of struct options that the row names. */
+static void *place_of(const struct option_context *context)
+{
+    return (char *)context->options + context->which;
+}
 
 static int parse_text(struct option_context *context, const char *value)
 {
-    struct options *options = context->options;
-    const char **const places[] = {
-        [TEXT_KERNEL] = &options->machine.kernel, [TEXT_INITRD] = &options->machine.initrd,
-        [TEXT_APPEND] = &options->machine.append, [TEXT_BIOS] = &options->machine.bios,
-        [TEXT_LOG_FILE] = &options->log_file,     [TEXT_PIDFILE] = &options->pidfile,
-        [TEXT_FIRMWARE] = &options->firmware_dir, [TEXT_TRACE_FILE] = &options->trace_file,
-    };
-
-    if (!*value && context->which != TEXT_APPEND)
+    if (!*value && context->which != offsetof(struct options, machine.append))
         return error_set(context->error, EINVAL, "%s: the name is empty; give a path",
                          context->what);
-    *places[context->which] = value;
+    *(const char **)place_of(context) = value;
     return 0;
 }
 
-static uint64_t host_memory_bytes(void)
+static int parse_flag(struct option_context *context, const char *value)
 {
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static int parse_memory(struct option_context *context, const char *value)
-{
-    const uint64_t least = UINT64_C(1) << 20, most = host_memory_bytes();
-    struct suboptions list;
-    uint64_t bytes = 0;
-    int result = suboptions_parse(&list, context->what, value, "size", context->error);
-
-    for (unsigned i = 0; !result && i < list.count; i++) {
-        if (!strcmp(list.items[i].key, "size"))
-            result = option_size(context->what, list.items[i].value, least, &bytes, context->error);
-        else
-            result = error_set(context->error, EINVAL,
-                               "-m: no such setting '%s'; this version has size only",
-                               list.items[i].key);
-    }
-    if (!result && list.count == 0)
-        result =
-            error_set(context->error, EINVAL, "-m: the size is missing; give one as in -m 512M");
-    suboptions_free(&list);
-    if (result)
-        return result;
-    if (bytes < least)
-        return error_set(context->error, EINVAL, "-m %s: too little for a PC; give at least 1M",
-                         value);
-    if (bytes > most)
-        return error_set(context->error, EINVAL,
-                         "-m %s: more than this host has; give at most %lluM", value,
-                         (unsigned long long)(most >> 20));
-    context->options->machine.memory_bytes = (bytes + 4095) & ~UINT64_C(4095);
-    context->options->has_memory = true;
+    *(bool *)place_of(context) = true;
     return 0;
 }
 
-static int parse_cpu(struct option_context *context, const char *value)
+static int parse_nothing(struct option_context *context, const char *value)
 {
-    if (!strcmp(value, "help") || !strcmp(value, "?")) {
-        cpu_model_list(stdout);
-        context->action = OPTIONS_DONE;
-        return 0;
-    }
-    context->options->cpu = value;
-    return cpu_model_parse(value, &context->options->machine.cpu_model, context->error);
-}
-
-static int parse_smp(struct option_context *context, const char *value)
-{
-    struct suboptions list;
-    int result = suboptions_parse(&list, context->what, value, "cpus", context->error);
-
-    for (unsigned i = 0; !result && i < list.count; i++) {
-        const struct suboption *item = &list.items[i];
-        uint64_t number;
-        static const char *const known[] = {"cpus", "sockets", "cores", "threads", "maxcpus"};
-        bool is_known = false;
-        for (unsigned k = 0; k < ARRAY_LENGTH(known); k++)
-            is_known |= !strcmp(item->key, known[k]);
-        if (!is_known)
-            result = error_set(context->error, EINVAL,
-                               "-smp: no such setting '%s'; there are cpus, sockets, cores, "
-                               "threads and maxcpus",
-                               item->key);
-        else if (option_number(context->what, item->value, 1, 1, &number, NULL))
-            result = error_set(context->error, EINVAL,
-                               "-smp %s: this version has one processor; use -smp 1", value);
-    }
-    suboptions_free(&list);
-    return result;
-}
-
-static int parse_display(struct option_context *context, const char *value)
-{
-    if (strcmp(value, "none"))
-        return error_set(context->error, EINVAL,
-                         "-display %s: this version has no window; use -display none, and the "
-                         "monitor's screendump to see the screen",
-                         value);
-    context->options->no_display = true;
     return 0;
-}
-
-static int parse_vga(struct option_context *context, const char *value)
-{
-    if (strcmp(value, "std"))
-        return error_set(context->error, EINVAL,
-                         "-vga %s: this version has the standard VGA only; "
-                         "use -vga std",
-                         value);
-    return 0;
-}
-
-static int parse_device(struct option_context *context, const char *value)
-{
-    struct machine_config *machine = &context->options->machine;
-    struct suboptions list;
-
-    if (!strcmp(value, "help")) {
-        printf(
-            "isa-debug-exit  iobase=PORT,iosize=BYTES  a write ends ring3 with (value << 1) | 1\n");
-        context->action = OPTIONS_DONE;
-        return 0;
-    }
-    int result = suboptions_parse(&list, context->what, value, "driver", context->error);
-    if (!result && (list.count == 0 || strcmp(list.items[0].value, "isa-debug-exit")))
-        result = error_set(context->error, EINVAL,
-                           "-device %s: no such device in this version; there is isa-debug-exit",
-                           list.count ? list.items[0].value : "");
-    for (unsigned i = 1; !result && i < list.count; i++) {
-        const struct suboption *item = &list.items[i];
-        uint64_t number;
-        if (!strcmp(item->key, "iobase")) {
-            result = option_number("-device isa-debug-exit iobase", item->value, 0, 0xffff, &number,
-                                   context->error);
-            machine->debug_exit_iobase = result ? 0 : number;
-        } else if (!strcmp(item->key, "iosize")) {
-            result = option_number("-device isa-debug-exit iosize", item->value, 1, 4, &number,
-                                   context->error);
-            if (!result && number == 3)
-                result = error_set(context->error, EINVAL,
-                                   "-device isa-debug-exit iosize: 3 ports; give 1, 2 or 4");
-            machine->debug_exit_iosize = result ? 0 : number;
-        } else if (strcmp(item->key, "id")) {
-            result = error_set(context->error, EINVAL,
-                               "-device isa-debug-exit: no such setting '%s'; there are iobase "
-                               "and iosize",
-                               item->key);
-        }
-    }
-    suboptions_free(&list);
-    machine->debug_exit = true;
-    return result;
-}
-
-static int parse_global(struct option_context *context, const char *value)
-{
-    static const char name[] = "isa-debugcon.iobase=";
-    uint64_t port;
-
-    if (strncmp(value, name, strlen(name)))
-        return error_set(context->error, EINVAL,
-                         "-global %s: no such property in this version; there is "
-                         "isa-debugcon.iobase=PORT",
-                         value);
-    int result = option_number("-global isa-debugcon.iobase", value + strlen(name), 1, 0xffff,
-                               &port, context->error);
-    if (!result)
-        context->options->machine.debugcon_iobase = port;
-    return result;
-}
-
-static int parse_rtc(struct option_context *context, const char *value)
-{
-    struct machine_config *machine = &context->options->machine;
-    struct suboptions list;
-    int result = suboptions_parse(&list, context->what, value, NULL, context->error);
-
-    for (unsigned i = 0; !result && i < list.count; i++) {
-        const struct suboption *item = &list.items[i];
-        if (strcmp(item->key, "base")) {
-            result = error_set(context->error, EINVAL,
-                               "-rtc: no such setting '%s'; this version has base=", item->key);
-        } else if (!strcmp(item->value, "utc")) {
-            machine->rtc_base = RTC_UTC;
-        } else if (!strcmp(item->value, "localtime")) {
-            machine->rtc_base = RTC_LOCALTIME;
-        } else {
-            machine->rtc_base = RTC_DATETIME;
-            result =
-                option_datetime("-rtc base", item->value, &machine->rtc_datetime, context->error);
-        }
-    }
-    suboptions_free(&list);
-    return result;
-}
-
-static int parse_name(struct option_context *context, const char *value)
-{
-    struct suboptions list;
-    int result = suboptions_parse(&list, context->what, value, "guest", context->error);
-
-    for (unsigned i = 0; !result && i < list.count; i++) {
-        if (!strcmp(list.items[i].key, "guest"))
-            context->options->machine.name = options_keep(context->options, list.items[i].value);
-        else if (strcmp(list.items[i].key, "process") && strcmp(list.items[i].key, "debug-threads"))
-            result = error_set(context->error, EINVAL, "-name: no such setting '%s'; give a name",
-                               list.items[i].key);
-    }
-    suboptions_free(&list);
-    return result;
 }
 
 static int parse_log(struct option_context *context, const char *value)
@@ -277,74 +81,6 @@ static int parse_log_filter(struct option_context *context, const char *value)
     return log_filter(context->what, value, context->error);
 }
 
-enum which_flag {
-    FLAG_NOGRAPHIC,
-    FLAG_SNAPSHOT,
-    FLAG_NO_REBOOT,
-    FLAG_NO_SHUTDOWN,
-    FLAG_PAUSED,
-    FLAG_NODEFAULTS,
-    FLAG_INTERP_ONLY,
-    FLAG_NO_CHAIN,
-    FLAG_ONE_INSN,
-    FLAG_LOCKSTEP,
-    FLAG_IGNORED,
-};
-
-static int parse_flag(struct option_context *context, const char *value)
-{
-    struct options *options = context->options;
-    bool ignored;
-    bool *const places[] = {
-        [FLAG_NOGRAPHIC] = &options->nographic,
-        [FLAG_SNAPSHOT] = &options->machine.snapshot,
-        [FLAG_NO_REBOOT] = &options->machine.no_reboot,
-        [FLAG_NO_SHUTDOWN] = &options->machine.no_shutdown,
-        [FLAG_PAUSED] = &options->machine.start_paused,
-        [FLAG_NODEFAULTS] = &options->no_defaults,
-        [FLAG_INTERP_ONLY] = &options->machine.interpret,
-        [FLAG_NO_CHAIN] = &options->machine.translate.no_chain,
-        [FLAG_ONE_INSN] = &options->machine.translate.one_insn_per_block,
-        [FLAG_LOCKSTEP] = &options->machine.lockstep,
-        [FLAG_IGNORED] = &ignored,
-    };
-
-    *places[context->which] = true;
-    return 0;
-}
-
-static int parse_seed(struct option_context *context, const char *value)
-{
-    struct machine_config *machine = &context->options->machine;
-
-    machine->has_seed = true;
-    return option_number(context->what, value, 0, UINT64_MAX, &machine->seed, context->error);
-}
-
-/* Options with one possible value. */
-enum which_only { ONLY_MACHINE, ONLY_NET };
-
-static int parse_only(struct option_context *context, const char *value)
-{
-    static const struct {
-        const char *value, *reason;
-    } only[] = {
-        [ONLY_MACHINE] = {"pc", "this version has one machine"},
-        [ONLY_NET] = {"none", "this version has no network card"},
-    };
-
-    if (!strcmp(value, "help") && context->which != ONLY_NET) {
-        printf("%s\n", only[context->which].value);
-        context->action = OPTIONS_DONE;
-        return 0;
-    }
-    if (strcmp(value, only[context->which].value))
-        return error_set(context->error, EINVAL, "%s %s: %s; use %s %s, or leave it out",
-                         context->what, value, only[context->which].reason, context->what,
-                         only[context->which].value);
-    return 0;
-}
-
 static int parse_help(struct option_context *context, const char *value);
 
 static int parse_version(struct option_context *context, const char *value)
@@ -361,30 +97,36 @@ struct option_row {
     const char *argument;     /* NULL: takes none */
     const char *help;         /* NULL: not listed */
     int (*parse)(struct option_context *context, const char *value);
-    int which;
+    size_t which;
 };
+/* The comparison is there for the compiler to warn of a member of another type. */
+#define MEMBER(member, type)                                                                       \
+    (offsetof(struct options, member) +                                                            \
+     0 * sizeof(&((struct options *)NULL)->member == (type *)NULL))
+#define TEXT(member) parse_text, MEMBER(member, const char *)
+#define FLAG(member) parse_flag, MEMBER(member, bool)
 
 /* clang-format off */
 static const struct option_row option_rows[] = {
     {"help", "h", NULL, "this list", parse_help},
     {"version", NULL, NULL, "the version", parse_version},
-    {"machine", "M", "pc", "the kind of machine: a PC (i440FX, PIIX3)", parse_only, ONLY_MACHINE},
+    {"machine", "M", "pc", "the kind of machine: a PC (i440FX, PIIX3)", option_only, ONLY_MACHINE},
     {"accel", NULL, "translate|interp[,cache=SIZE][,threshold=N][,windows=auto|off|always]", "what runs the guest: the translator (on x86-64 hosts), or the interpreter alone", option_accel},
-    {"interp-only", NULL, NULL, "the same as -accel interp", parse_flag, FLAG_INTERP_ONLY},
-    {"no-chain", NULL, NULL, "translated blocks return after each", parse_flag, FLAG_NO_CHAIN},
-    {"one-insn-per-block", NULL, NULL, "blocks of one instruction", parse_flag, FLAG_ONE_INSN},
+    {"interp-only", NULL, NULL, "the same as -accel interp", FLAG(machine.interpret)},
+    {"no-chain", NULL, NULL, "translated blocks return after each", FLAG(machine.translate.no_chain)},
+    {"one-insn-per-block", NULL, NULL, "blocks of one instruction", FLAG(machine.translate.one_insn_per_block)},
     {"translate-limit", NULL, "N", "translate the first N blocks only: to find a bad one by halves", option_translate_limit},
-    {"cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "the processor's model; -cpu help lists them", parse_cpu},
-    {"smp", NULL, "1", "processors", parse_smp},
-    {"m", NULL, "SIZE", "the guest's memory, 128M if not given; no letter means MiB", parse_memory},
-    {"name", NULL, "NAME", "a name for the guest", parse_name},
-    {"rtc", NULL, "base=utc|localtime|DATE", "the real-time clock's start", parse_rtc},
+    {"cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "the processor's model; -cpu help lists them", option_cpu},
+    {"smp", NULL, "1", "processors", option_smp},
+    {"m", NULL, "SIZE", "the guest's memory, 128M if not given; no letter means MiB", option_memory},
+    {"name", NULL, "NAME", "a name for the guest", option_name},
+    {"rtc", NULL, "base=utc|localtime|DATE", "the real-time clock's start", option_rtc},
 
-    {"kernel", NULL, "FILE", "boot this Linux bzImage, PVH ELF or multiboot 1 kernel", parse_text, TEXT_KERNEL},
-    {"initrd", NULL, "FILE[,FILE...]", "its initial ramdisk (multiboot: modules, each with arguments)", parse_text, TEXT_INITRD},
-    {"append", NULL, "TEXT", "its command line", parse_text, TEXT_APPEND},
-    {"bios", NULL, "FILE", "boot this firmware in place of Debian's SeaBIOS", parse_text, TEXT_BIOS},
-    {"L", NULL, "DIR", "take the firmware (bios-256k.bin or bios.bin) from DIR", parse_text, TEXT_FIRMWARE},
+    {"kernel", NULL, "FILE", "boot this Linux bzImage, PVH ELF or multiboot 1 kernel", TEXT(machine.kernel)},
+    {"initrd", NULL, "FILE[,FILE...]", "its initial ramdisk (multiboot: modules, each with arguments)", TEXT(machine.initrd)},
+    {"append", NULL, "TEXT", "its command line", TEXT(machine.append)},
+    {"bios", NULL, "FILE", "boot this firmware in place of Debian's SeaBIOS", TEXT(machine.bios)},
+    {"L", NULL, "DIR", "take the firmware (bios-256k.bin or bios.bin) from DIR", TEXT(firmware_dir)},
     {"boot", NULL, "[order=]acdn[,once=][,menu=on]", "boot order: floppy, disk, CD-ROM, network", option_boot},
 
     {"drive", NULL, "file=FILE[,if=ide|floppy|none][,format=raw][,index=N][,media=disk|cdrom][,snapshot=on][,readonly=on]",
@@ -396,30 +138,30 @@ static const struct option_row option_rows[] = {
     {"cdrom", NULL, "FILE", "a CD-ROM", option_drive_file, 4},
     {"fda", NULL, "FILE", "the first floppy", option_drive_file, 5},
     {"fdb", NULL, "FILE", "the second", option_drive_file, 6},
-    {"snapshot", NULL, NULL, "keep writes to all drives in memory and drop them at the end", parse_flag, FLAG_SNAPSHOT},
+    {"snapshot", NULL, NULL, "keep writes to all drives in memory and drop them at the end", FLAG(machine.snapshot)},
 
-    {"nographic", NULL, NULL, "no window; COM1 and the monitor on the terminal", parse_flag, FLAG_NOGRAPHIC},
-    {"display", NULL, "none", "no window", parse_display},
-    {"vga", NULL, "std", "the video card: VGA with Bochs VBE", parse_vga},
+    {"nographic", NULL, NULL, "no window; COM1 and the monitor on the terminal", FLAG(nographic)},
+    {"display", NULL, "none", "no window", option_display},
+    {"vga", NULL, "std", "the video card: VGA with Bochs VBE", option_vga},
     {"serial", NULL, "STREAM", "a serial port: stdio, mon:stdio, null, none, file:FILE, unix:PATH[,server][,nowait], pty", option_serial},
     {"monitor", NULL, "STREAM", "the monitor: the same streams but file:", option_monitor},
     {"debugcon", NULL, "STREAM", "the debug console at port E9h", option_debugcon},
-    {"device", NULL, "isa-debug-exit[,iobase=PORT][,iosize=N]", "a device more", parse_device},
-    {"global", NULL, "isa-debugcon.iobase=PORT", "another port for the debug console", parse_global},
-    {"net", "nic", "none", "no network", parse_only, ONLY_NET},
+    {"device", NULL, "isa-debug-exit[,iobase=PORT][,iosize=N]", "a device more", option_device},
+    {"global", NULL, "isa-debugcon.iobase=PORT", "another port for the debug console", option_global},
+    {"net", "nic", "none", "no network", option_only, ONLY_NET},
 
-    {"S", NULL, NULL, "wait for the monitor's cont before the guest starts", parse_flag, FLAG_PAUSED},
-    {"no-reboot", NULL, NULL, "end where the guest would reset the machine", parse_flag, FLAG_NO_REBOOT},
-    {"no-shutdown", NULL, NULL, "stay where the guest powers the machine off", parse_flag, FLAG_NO_SHUTDOWN},
-    {"nodefaults", NULL, NULL, "no serial port and no monitor but those asked for", parse_flag, FLAG_NODEFAULTS},
-    {"no-user-config", NULL, NULL, "accepted: there are no configuration files", parse_flag, FLAG_IGNORED},
-    {"pidfile", NULL, "FILE", "write the process's number there, remove the file at the end", parse_text, TEXT_PIDFILE},
-    {"lockstep", NULL, NULL, "the interpreter beside the engine, compared after each block; a difference ends the run", parse_flag, FLAG_LOCKSTEP},
-    {"seed", NULL, "N", "the guest's random numbers (RDRAND) follow from N", parse_seed},
+    {"S", NULL, NULL, "wait for the monitor's cont before the guest starts", FLAG(machine.start_paused)},
+    {"no-reboot", NULL, NULL, "end where the guest would reset the machine", FLAG(machine.no_reboot)},
+    {"no-shutdown", NULL, NULL, "stay where the guest powers the machine off", FLAG(machine.no_shutdown)},
+    {"nodefaults", NULL, NULL, "no serial port and no monitor but those asked for", FLAG(no_defaults)},
+    {"no-user-config", NULL, NULL, "accepted: there are no configuration files", parse_nothing},
+    {"pidfile", NULL, "FILE", "write the process's number there, remove the file at the end", TEXT(pidfile)},
+    {"lockstep", NULL, NULL, "the interpreter beside the engine, compared after each block; a difference ends the run", FLAG(machine.lockstep)},
+    {"seed", NULL, "N", "the guest's random numbers (RDRAND) follow from N", option_seed},
     {"d", NULL, "LIST", "log these, separated by commas; -d help lists them", parse_log},
-    {"D", NULL, "FILE", "write the log there, not to stderr", parse_text, TEXT_LOG_FILE},
+    {"D", NULL, "FILE", "write the log there, not to stderr", TEXT(log_file)},
     {"dfilter", NULL, "START+SIZE[,...]", "log in_asm, out_asm and exec only there; also START-SIZE, START..END", parse_log_filter},
-    {"trace-blocks", NULL, "FILE", "write a trace of the translated blocks there; ring3 trace FILE reads it", parse_text, TEXT_TRACE_FILE},
+    {"trace-blocks", NULL, "FILE", "write a trace of the translated blocks there; ring3 trace FILE reads it", TEXT(trace_file)},
 };
 /* clang-format on */
 

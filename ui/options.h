@@ -43,7 +43,7 @@ void options_free(struct options *options);
 struct option_context {
     struct options *options;
     const char *what; /* "-hda": as written */
-    int which;        /* the row's number: which drive, which interface */
+    size_t which;     /* the row's: which drive, which member of struct options */
     enum options_action action;
     struct error *error;
 };
@@ -51,9 +51,26 @@ struct option_context {
 /* A copy of `text` that lives as long as the options; exits never, NULL when out of memory. */
 const char *options_keep(struct options *options, const char *text);
 
-/* option_drives.c: -drive, -hda …, -boot */
+/* option_machine.c */
+int option_memory(struct option_context *context, const char *value);
+int option_cpu(struct option_context *context, const char *value);
+int option_smp(struct option_context *context, const char *value);
+int option_display(struct option_context *context, const char *value);
+int option_vga(struct option_context *context, const char *value);
+int option_device(struct option_context *context, const char *value);
+int option_global(struct option_context *context, const char *value);
+int option_rtc(struct option_context *context, const char *value);
+int option_name(struct option_context *context, const char *value);
+int option_seed(struct option_context *context, const char *value);
+enum which_only { ONLY_MACHINE, ONLY_NET };
+/* An option with one possible value, enum which_only. */
+int option_only(struct option_context *context, const char *value);
+
+/* option_accel.c */
 int option_accel(struct option_context *context, const char *value);
 int option_translate_limit(struct option_context *context, const char *value);
+
+/* option_drives.c: -drive, -hda …, -boot */
 int option_drive(struct option_context *context, const char *value);
 int option_drive_file(struct option_context *context, const char *value);
 int option_boot(struct option_context *context, const char *value);
