@@ -100,9 +100,13 @@ static bool translate_parts(struct cpu *cpu, enum shadow_view_id view, uint64_t 
 
 /* --- bytes of one page, be it RAM, ROM or a device */
 
+/* The next access to a device of `length` bytes at `address`: of the program's own size; only odd
+ * ones are split. */
 static unsigned device_chunk(uint64_t address, unsigned length)
 {
     unsigned size = length >= 8 ? 8 : length >= 4 ? 4 : length >= 2 ? 2 : 1;
+    if (!(length & (length - 1)))
+        return size;
     while (address & (size - 1))
         size >>= 1;
     return size;
@@ -117,10 +121,7 @@ static void part_load(struct cpu *cpu, gpa_t gpa, uint8_t *to, unsigned length)
     }
     cpu->count.mmio++;
     while (length) {
-        /* A device sees an access of the program's own size; only odd ones are split here. */
-        unsigned size = length & (length - 1) ? device_chunk(gpa.v, length)
-                        : length > 8          ? 8
-                                              : length;
+        const unsigned size = device_chunk(gpa.v, length);
         uint64_t value = cpu->ops->mmio_read(cpu->machine, cpu, gpa, size);
         memcpy(to, &value, size);
         gpa.v += size;
@@ -141,9 +142,7 @@ static void part_store(struct cpu *cpu, gpa_t gpa, const uint8_t *from, unsigned
     }
     cpu->count.mmio++;
     while (length) {
-        unsigned size = length & (length - 1) ? device_chunk(gpa.v, length)
-                        : length > 8          ? 8
-                                              : length;
+        const unsigned size = device_chunk(gpa.v, length);
         uint64_t value = 0;
         memcpy(&value, from, size);
         cpu->ops->mmio_write(cpu->machine, cpu, gpa, size, value);
@@ -164,8 +163,7 @@ static void parts_store(struct cpu *cpu, const struct parts *parts, const void *
 {
     part_store(cpu, parts->gpa[0], from, parts->length[0]);
     if (parts->length[1])
-        part_store(cpu, parts->gpa[1], (const uint8_t *)from + parts->length[0],
-                   parts->length[1]);
+        part_store(cpu, parts->gpa[1], (const uint8_t *)from + parts->length[0], parts->length[1]);
 }
 
 /* --- the program's accesses */

@@ -18,23 +18,4 @@ SSE_IMMEDIATE(PCLMULQDQ_VxWxIb, multiply_carryless, a)
 
 LANE_IMMEDIATE(sha1_rounds, "sha1rnds4", LANE_UNARY, 4)
 SSE_IMMEDIATE(SHA1RNDS4_VxWxIb, sha1_rounds, a)
-
-#define SHA256_ASM(result, a, b)                                                                   \
-    __asm__("sha256rnds2 %3, %2, %0" : "=x"(result) : "0"(a), "x"(b), "Yz"(XMM(0)))
-
-EXEC(SHA256RNDS2_VxWx_r)
-{
-    __m128i result;
-    SHA256_ASM(result, XMM(insn->reg), XMM(insn->rm));
-    XMM(insn->reg) = result;
-    return NEXT(insn);
-}
-
-EXEC_MEMORY(SHA256RNDS2_VxWx_m)
-{
-    __m128i source, result;
-    SSE_LOAD(a, source);
-    SHA256_ASM(result, XMM(insn->reg), source);
-    XMM(insn->reg) = result;
-    return NEXT(insn);
-}
+SSE_FORMS(SHA256RNDS2_VxWx, SSE_ASM_XMM0, "sha256rnds2", a)

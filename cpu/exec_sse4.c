@@ -3,27 +3,9 @@
 #include "cpu/lanes.h"
 
 /* --- blends by the sign bits of XMM0 */
-#define BLEND_ASM(op, result, a, b)                                                                \
-    __asm__(op " %3, %2, %0" : "=x"(result) : "0"(a), "x"(b), "Yz"(XMM(0)))
-#define BLEND(id, op)                                                                              \
-    EXEC(id##_r)                                                                                   \
-    {                                                                                              \
-        __m128i result;                                                                            \
-        BLEND_ASM(op, result, XMM(insn->reg), XMM(insn->rm));                                      \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }                                                                                              \
-    EXEC_MEMORY(id##_m)                                                                            \
-    {                                                                                              \
-        __m128i source, result;                                                                    \
-        SSE_LOAD(a, source);                                                                       \
-        BLEND_ASM(op, result, XMM(insn->reg), source);                                             \
-        XMM(insn->reg) = result;                                                                   \
-        return NEXT(insn);                                                                         \
-    }
-BLEND(PBLENDVB_VxWx, "pblendvb")
-BLEND(BLENDVPS_VpsWps, "blendvps")
-BLEND(BLENDVPD_VpdWpd, "blendvpd")
+SSE_FORMS(PBLENDVB_VxWx, SSE_ASM_XMM0, "pblendvb", a)
+SSE_FORMS(BLENDVPS_VpsWps, SSE_ASM_XMM0, "blendvps", a)
+SSE_FORMS(BLENDVPD_VpdWpd, SSE_ASM_XMM0, "blendvpd", a)
 
 /* --- blends and dot products by an immediate */
 SSE_IMMEDIATE(BLENDPS_VpsWpsIb, blend_ps, a)

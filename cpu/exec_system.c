@@ -151,37 +151,23 @@ static never_inline bool ltr(struct cpu *cpu, uint16_t selector)
     return false;
 }
 
-EXEC(LLDT_Ew_r)
-{
-    REQUIRE_CPL0();
-    TRY(lldt(cpu, REG16(insn->rm)));
-    return NEXT(insn);
-}
-
-EXEC(LLDT_Ew_m)
-{
-    uint16_t selector = 0;
-    REQUIRE_CPL0();
-    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &selector));
-    TRY(lldt(cpu, selector));
-    return NEXT(insn);
-}
-
-EXEC(LTR_Ew_r)
-{
-    REQUIRE_CPL0();
-    TRY(ltr(cpu, REG16(insn->rm)));
-    return NEXT(insn);
-}
-
-EXEC(LTR_Ew_m)
-{
-    uint16_t selector = 0;
-    REQUIRE_CPL0();
-    TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &selector));
-    TRY(ltr(cpu, selector));
-    return NEXT(insn);
-}
+#define LOAD_REGISTER(id, load)                                                                    \
+    EXEC(id##_r)                                                                                   \
+    {                                                                                              \
+        REQUIRE_CPL0();                                                                            \
+        TRY(load(cpu, REG16(insn->rm)));                                                           \
+        return NEXT(insn);                                                                         \
+    }                                                                                              \
+    EXEC(id##_m)                                                                                   \
+    {                                                                                              \
+        uint16_t selector = 0;                                                                     \
+        REQUIRE_CPL0();                                                                            \
+        TRY(mem_load16(cpu, insn->seg, insn_address(cpu, insn), &selector));                       \
+        TRY(load(cpu, selector));                                                                  \
+        return NEXT(insn);                                                                         \
+    }
+LOAD_REGISTER(LLDT_Ew, lldt)
+LOAD_REGISTER(LTR_Ew, ltr)
 
 /* --- questions about a selector: ZF answers, only a page fault can end them */
 

@@ -169,13 +169,16 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
 
 /* --- the shapes most handlers have; `load` is the suffix of a loader above */
 #define SSE_ASM(op, result, a, b) __asm__ volatile(op " %2, %0" : "=x"(result) : "0"(a), "x"(b))
+/* XMM0 is an operand too. */
+#define SSE_ASM_XMM0(op, result, a, b)                                                             \
+    __asm__(op " %3, %2, %0" : "=x"(result) : "0"(a), "x"(b), "Yz"(XMM(0)))
 
-/* destination = destination op source */
-#define SSE_BINARY(id, op, load)                                                                   \
+/* destination = destination op source; `form(op, result, a, b)` is one of the two above */
+#define SSE_FORMS(id, form, op, load)                                                              \
     EXEC(id##_r)                                                                                   \
     {                                                                                              \
         __m128i result;                                                                            \
-        SSE_ASM(op, result, XMM(insn->reg), XMM(insn->rm));                                        \
+        form(op, result, XMM(insn->reg), XMM(insn->rm));                                           \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }                                                                                              \
@@ -183,10 +186,11 @@ static always_inline void mmx_write(struct cpu *cpu, unsigned n, uint64_t value)
     {                                                                                              \
         __m128i source, result;                                                                    \
         SSE_LOAD(load, source);                                                                    \
-        SSE_ASM(op, result, XMM(insn->reg), source);                                               \
+        form(op, result, XMM(insn->reg), source);                                                  \
         XMM(insn->reg) = result;                                                                   \
         return NEXT(insn);                                                                         \
     }
+#define SSE_BINARY(id, op, load) SSE_FORMS(id, SSE_ASM, op, load)
 
 /* The same for instructions that can raise SIMD floating-point exceptions. */
 #define SSE_FP_BINARY(id, op, load)                                                                \

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct raw {
@@ -36,42 +37,24 @@ static int raw_open(struct blockdev *blockdev, int fd, struct error *error)
 static int raw_read(struct blockdev *blockdev, uint64_t offset, void *to, size_t length)
 {
     struct raw *raw = blockdev->format_state;
-    uint8_t *at = to;
     if (offset + length > raw->file_bytes) {
         size_t inside = offset < raw->file_bytes ? (size_t)(raw->file_bytes - offset) : 0;
-        memset(at + inside, 0, length - inside);
+        memset((uint8_t *)to + inside, 0, length - inside);
         length = inside;
     }
-    while (length) {
-        ssize_t done = pread(raw->fd, at, length, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) /* 0: somebody cut the file short under us */
-            return done ? -errno : -EIO;
-        at += done;
-        offset += (uint64_t)done;
-        length -= (size_t)done;
-    }
-    return 0;
+    return blockdev_file_read(raw->fd, offset, to, length);
 }
 
 static int raw_write(struct blockdev *blockdev, uint64_t offset, const void *from, size_t length)
 {
     struct raw *raw = blockdev->format_state;
-    const uint8_t *at = from;
-    while (length) {
-        ssize_t done = pwrite(raw->fd, at, length, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return done ? -errno : -EIO;
-        at += done;
-        offset += (uint64_t)done;
-        length -= (size_t)done;
-        if (raw->file_bytes < offset)
-            raw->file_bytes = offset;
+    const int status = blockdev_file_write(raw->fd, offset, from, length);
+    if (offset + length > raw->file_bytes) { /* grown, perhaps by less than that */
+        const off_t bytes = lseek(raw->fd, 0, SEEK_END);
+        if (bytes > 0)
+            raw->file_bytes = (uint64_t)bytes;
     }
-    return 0;
+    return status;
 }
 
 static int raw_flush(struct blockdev *blockdev)

@@ -26,38 +26,6 @@ static bool is_present(const struct snapshot *snapshot, uint64_t cluster)
     return snapshot->present[cluster / 64] & BIT(cluster % 64);
 }
 
-static int overlay_read(const struct snapshot *snapshot, uint64_t offset, uint8_t *to,
-                        size_t length)
-{
-    while (length) {
-        ssize_t done = pread(snapshot->fd, to, length, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return done ? -errno : -EIO;
-        to += done;
-        offset += (uint64_t)done;
-        length -= (size_t)done;
-    }
-    return 0;
-}
-
-static int overlay_write(const struct snapshot *snapshot, uint64_t offset, const uint8_t *from,
-                         size_t length)
-{
-    while (length) {
-        ssize_t done = pwrite(snapshot->fd, from, length, (off_t)offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return done ? -errno : -EIO;
-        from += done;
-        offset += (uint64_t)done;
-        length -= (size_t)done;
-    }
-    return 0;
-}
-
 static int snapshot_read(struct blockdev *blockdev, uint64_t offset, void *to, size_t length)
 {
     struct snapshot *snapshot = blockdev->format_state;
@@ -69,7 +37,7 @@ static int snapshot_read(struct blockdev *blockdev, uint64_t offset, void *to, s
         while (end < offset + length && is_present(snapshot, end / CLUSTER_BYTES) == present)
             end += CLUSTER_BYTES;
         size_t part = end - offset < length ? (size_t)(end - offset) : length;
-        int status = present ? overlay_read(snapshot, offset, at, part)
+        int status = present ? blockdev_file_read(snapshot->fd, offset, at, part)
                              : blockdev_read(snapshot->base, offset, at, part);
         if (status)
             return status;
@@ -91,7 +59,7 @@ static int write_first(struct blockdev *blockdev, uint64_t offset, const uint8_t
     if (part < whole && (status = blockdev_read(snapshot->base, start, snapshot->cluster, whole)))
         return status;
     memcpy(snapshot->cluster + (offset - start), from, part);
-    if ((status = overlay_write(snapshot, start, snapshot->cluster, whole)))
+    if ((status = blockdev_file_write(snapshot->fd, start, snapshot->cluster, whole)))
         return status;
     snapshot->present[start / CLUSTER_BYTES / 64] |= BIT(start / CLUSTER_BYTES % 64);
     return 0;
@@ -106,8 +74,9 @@ static int snapshot_write(struct blockdev *blockdev, uint64_t offset, const void
         uint64_t cluster = offset / CLUSTER_BYTES;
         uint64_t left = (cluster + 1) * CLUSTER_BYTES - offset;
         size_t part = left < length ? (size_t)left : length;
-        int status = is_present(snapshot, cluster) ? overlay_write(snapshot, offset, at, part)
-                                                   : write_first(blockdev, offset, at, part);
+        int status = is_present(snapshot, cluster)
+                         ? blockdev_file_write(snapshot->fd, offset, at, part)
+                         : write_first(blockdev, offset, at, part);
         if (status)
             return status;
         at += part;

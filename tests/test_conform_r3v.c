@@ -96,6 +96,21 @@ Test(conform_r3v, everything_is_compared)
                 1, "  expected rflags=2\n  got      rflags=46\n", 0);
 }
 
+/* A case that has these lines, and a whole one behind it: the command says `complaint` of the first
+ * and ends with `summary`. */
+static void expect_complaint(const char *lines, const char *complaint, const char *summary)
+{
+    char text[512];
+    snprintf(text, sizeof text, "r3v 1\ncase x\n%send\ncase y\nmode real\ncode 90\nend\n", lines);
+    save("a.r3v", text, strlen(text));
+    struct run result = run("--engine both @/a.r3v");
+    cr_expect_eq(result.status, 1, "%s", text);
+    cr_expect_eq(result.complaints, 1, "%s: %s", text, result.err);
+    cr_expect_not_null(strstr(result.err, complaint), "no '%s' in %s", complaint, result.err);
+    cr_expect_not_null(strstr(result.out, summary), "%s: %s", text, result.out);
+    done(&result);
+}
+
 /* One line, with offset and number of the line; the case behind it runs. */
 Test(conform_r3v, damaged)
 {
@@ -131,21 +146,8 @@ Test(conform_r3v, damaged)
         {"mode long\nnonsense\n", "line 4: nonsense: no such line"},
         {"mode long\ncode 90\ninit rip=1000000\n", "end: the code is not in"},
     };
-    for (unsigned i = 0; i < ARRAY_LENGTH(damage); i++) {
-        char text[512];
-        snprintf(text, sizeof text, "r3v 1\ncase x\n%send\ncase y\nmode real\ncode 90\nend\n",
-                 damage[i][0]);
-        save("a.r3v", text, strlen(text));
-        struct run result = run("@/a.r3v");
-        cr_expect_eq(result.status, 1, "%s", text);
-        cr_expect_eq(result.complaints, 1, "%s: %s", text, result.err);
-        cr_expect_not_null(strstr(result.err, "a.r3v: damaged at offset "), "%s", result.err);
-        cr_expect_not_null(strstr(result.err, damage[i][1]), "no '%s' in %s", damage[i][1],
-                           result.err);
-        cr_expect_not_null(strstr(result.out, "1 cases in 1 files: 1 passed"), "%s: %s", text,
-                           result.out);
-        done(&result);
-    }
+    for (unsigned i = 0; i < ARRAY_LENGTH(damage); i++)
+        expect_complaint(damage[i][0], damage[i][1], "1 cases in 1 files: 1 passed");
     expect_text("r3v 2\n", 1, "0 cases", 1);
     expect_text("r3v 10\n", 1, "0 cases", 1);
     expect_text("r3v 1\nx\ncase y\nmode real\ncode 90\nend\n", 1, "1 passed", 1);
@@ -170,20 +172,8 @@ Test(conform_r3v, nonsense)
         {"mode real\ncode 90\ninit r8=1\n", "line 2: a general register"},
         {"mode long\ncode 90\ninit fs.base=800000000000\n", "line 2: a segment's"},
     };
-    for (unsigned i = 0; i < ARRAY_LENGTH(nonsense); i++) {
-        char text[512];
-        snprintf(text, sizeof text, "r3v 1\ncase x\n%send\ncase y\nmode real\ncode 90\nend\n",
-                 nonsense[i][0]);
-        save("a.r3v", text, strlen(text));
-        struct run result = run("--engine both @/a.r3v");
-        cr_expect_eq(result.status, 1, "%s", text);
-        cr_expect_eq(result.complaints, 1, "%s: %s", text, result.err);
-        cr_expect_not_null(strstr(result.err, nonsense[i][1]), "no '%s' in %s", nonsense[i][1],
-                           result.err);
-        cr_expect_not_null(strstr(result.out, "2 cases in 1 files: 1 passed, 0 excused"), "%s",
-                           result.out);
-        done(&result);
-    }
+    for (unsigned i = 0; i < ARRAY_LENGTH(nonsense); i++)
+        expect_complaint(nonsense[i][0], nonsense[i][1], "2 cases in 1 files: 1 passed, 0 excused");
 }
 
 /* --- what a processor lacks */

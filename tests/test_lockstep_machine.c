@@ -2,43 +2,12 @@
  * difference ends the run with status 1. */
 #include "machine/lockstep.h"
 #include "machine/machine_priv.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <unistd.h>
-
-enum { KERNEL_AT = 0x100000, CODE_AT = KERNEL_AT + 0x20, BEYOND = 0x108000 };
-
-static struct loop loop;
-static struct machine_config config;
-static struct error error;
-static char kernel_name[32];
-
-static struct machine *new_machine(const void *code, size_t length)
-{
-    const uint32_t flags = 1 << 16;
-    const uint32_t header[8] = {0x1badb002, flags,  -(0x1badb002 + flags), KERNEL_AT, KERNEL_AT, 0,
-                                0,          CODE_AT};
-    strcpy(kernel_name, "/tmp/ring3-test-XXXXXX");
-    int fd = mkstemp(kernel_name);
-    cr_assert_eq(write(fd, header, sizeof header), (ssize_t)sizeof header);
-    cr_assert_eq(write(fd, code, length), (ssize_t)length);
-    close(fd);
-    config.kernel = kernel_name;
-    struct machine *machine = machine_new(&config, &loop, &error);
-    cr_assert_not_null(machine, "%s", error.text);
-    return machine;
-}
+#include "tests/machine_rig.h"
 
 static void setup(void)
 {
-    machine_config_init(&config);
-    config.memory_bytes = 16 << 20;
-    config.debug_exit = true;
-    config.debug_exit_iobase = 0x501;
-    config.debug_exit_iosize = 1;
+    setup_machine();
     config.lockstep = true;
-    cr_assert_eq(loop_init(&loop, NULL), 0);
 }
 /* A reset boots the kernel again, so it stays until the end. */
 static void teardown(void)
@@ -48,10 +17,6 @@ static void teardown(void)
 TestSuite(lockstep_machine, .init = setup, .fini = teardown, .timeout = 120);
 
 /* clang-format off */
-#define OUT8(port, value) 0x66, 0xba, (port) & 0xff, (port) >> 8, 0xb0, (value), 0xee
-#define LEAVE(value) OUT8(0x501, value)
-#define HALT 0xf4, 0xeb, 0xfd
-
 /* Reads the clock chip, the timer and the TSC a thousand times and adds all up in memory. */
 static const uint8_t clocks[] = {
     0xb9, 0xe8, 3, 0, 0,            /* mov ecx, 1000 */

@@ -1,54 +1,12 @@
 /* The whole machine under small kernels written in bytes: how runs end, sleep, stop, hold, reset.
  */
-#include "machine/machine.h"
+#include "tests/machine_rig.h"
 
 #include "hw/display.h"
 #include "hw/vga.h"
 #include "softmmu/physmem.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
-
-enum { KERNEL_AT = 0x100000, CODE_AT = KERNEL_AT + 0x20, BEYOND = 0x108000 };
-
-static struct loop loop;
-static struct machine_config config;
-static struct error error;
-static char kernel_name[32];
-
-/* A multiboot kernel of `code`, which starts at CODE_AT in 32-bit protected mode. */
-static void write_kernel(const void *code, size_t length)
-{
-    const uint32_t flags = 1 << 16;
-    const uint32_t header[8] = {0x1badb002, flags,  -(0x1badb002 + flags), KERNEL_AT, KERNEL_AT, 0,
-                                0,          CODE_AT};
-    strcpy(kernel_name, "/tmp/ring3-test-XXXXXX");
-    int fd = mkstemp(kernel_name);
-    cr_assert_eq(write(fd, header, sizeof header), (ssize_t)sizeof header);
-    cr_assert_eq(write(fd, code, length), (ssize_t)length);
-    close(fd);
-}
-
-static struct machine *new_machine(const void *code, size_t length)
-{
-    write_kernel(code, length);
-    config.kernel = kernel_name;
-    struct machine *machine = machine_new(&config, &loop, &error);
-    cr_assert_not_null(machine, "%s", error.text);
-    return machine;
-}
-
-static void setup(void)
-{
-    machine_config_init(&config);
-    config.memory_bytes = 16 << 20;
-    config.debug_exit = true;
-    config.debug_exit_iobase = 0x501;
-    config.debug_exit_iosize = 1;
-    cr_assert_eq(loop_init(&loop, NULL), 0);
-}
 
 static int run_and_free(struct machine *machine)
 {
@@ -58,27 +16,19 @@ static int run_and_free(struct machine *machine)
     return status;
 }
 
-/* clang-format off */
-#define OUT8(port, value) 0x66, 0xba, (port) & 0xff, (port) >> 8, 0xb0, (value), 0xee
-#define OUT16(port, value) \
-    0x66, 0xba, (port) & 0xff, (port) >> 8, 0x66, 0xb8, (value) & 0xff, (value) >> 8, 0x66, 0xef
-#define LEAVE(value) OUT8(0x501, value)
-#define HALT 0xf4, 0xeb, 0xfd
-/* clang-format on */
-
-Test(machine, debug_exit_gives_the_status, .init = setup, .timeout = 60)
+Test(machine, debug_exit_gives_the_status, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {LEAVE(3), HALT};
     cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 7);
 }
 
-Test(machine, power_off_is_status_0, .init = setup, .timeout = 60)
+Test(machine, power_off_is_status_0, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {OUT16(0x604, 0x2000), HALT};
     cr_expect_eq(run_and_free(new_machine(code, sizeof code)), 0);
 }
 
-Test(machine, triple_fault_ends_the_run_under_no_reboot, .init = setup, .timeout = 60)
+Test(machine, triple_fault_ends_the_run_under_no_reboot, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {0x0f, 0x0b};
     config.no_reboot = true;
@@ -86,7 +36,7 @@ Test(machine, triple_fault_ends_the_run_under_no_reboot, .init = setup, .timeout
 }
 
 /* Counts its starts in memory that no reset touches, resets twice, then tells the count. */
-Test(machine, resets_boot_the_kernel_again, .init = setup, .timeout = 60)
+Test(machine, resets_boot_the_kernel_again, .init = setup_machine, .timeout = 60)
 {
     static const struct {
         uint8_t reset[7];
@@ -143,7 +93,7 @@ static void user_waits(void *opaque)
     user_after(1500, user_quits);
 }
 
-Test(machine, halted_guest_uses_no_host_time, .init = setup, .timeout = 60)
+Test(machine, halted_guest_uses_no_host_time, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {HALT};
     machine = new_machine(code, sizeof code);
@@ -155,7 +105,7 @@ Test(machine, halted_guest_uses_no_host_time, .init = setup, .timeout = 60)
 }
 
 /* A deadline that the host's clock cannot express is none. */
-Test(machine, deadline_at_the_end_of_time_uses_no_host_time, .init = setup, .timeout = 60)
+Test(machine, deadline_at_the_end_of_time_uses_no_host_time, .init = setup_machine, .timeout = 60)
 {
     /* clang-format off */
     static const uint8_t code[] = {
@@ -193,7 +143,7 @@ static void user_patches(void *opaque)
     machine_release_cpus(machine);
 }
 
-Test(machine, code_written_from_outside_is_what_runs, .init = setup, .timeout = 60)
+Test(machine, code_written_from_outside_is_what_runs, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {0xeb, 0xfe, 0x90, 0x90, 0x90, 0x90, 0x90, HALT};
     machine = new_machine(code, sizeof code);
@@ -220,7 +170,7 @@ static void user_stops(void *opaque)
     user_after(50, user_continues);
 }
 
-Test(machine, stopped_machine_stands_still, .init = setup, .timeout = 60)
+Test(machine, stopped_machine_stands_still, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {0xeb, 0xfe};
     machine = new_machine(code, sizeof code);
@@ -243,7 +193,7 @@ static void user_sees_shutdown(void *opaque)
     user_after(200, user_quits);
 }
 
-Test(machine, power_off_under_no_shutdown_waits_for_the_user, .init = setup, .timeout = 60)
+Test(machine, power_off_under_no_shutdown_waits_for_the_user, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {OUT16(0x604, 0x2000), HALT};
     config.no_shutdown = true;
@@ -259,7 +209,7 @@ static void user_starts(void *opaque)
     machine_cont(machine);
 }
 
-Test(machine, starts_paused_on_request, .init = setup, .timeout = 60)
+Test(machine, starts_paused_on_request, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {LEAVE(0), HALT};
     config.start_paused = true;
@@ -270,7 +220,7 @@ Test(machine, starts_paused_on_request, .init = setup, .timeout = 60)
 
 /* The 8254 wakes a halted processor a hundred times through the 8259s; that takes a second of
  * virtual time. */
-Test(machine, timer_interrupts_wake_hlt, .init = setup, .timeout = 60)
+Test(machine, timer_interrupts_wake_hlt, .init = setup_machine, .timeout = 60)
 {
     enum { IDT = 0x102000, HANDLER = 0x40, COUNT = 0x103000 };
     /* clang-format off */
@@ -303,7 +253,7 @@ Test(machine, timer_interrupts_wake_hlt, .init = setup, .timeout = 60)
     cr_expect_geq(took, 990 * INT64_C(1000000));
 }
 
-Test(machine, what_cannot_be_had_ends_in_a_line, .init = setup, .timeout = 60)
+Test(machine, what_cannot_be_had_ends_in_a_line, .init = setup_machine, .timeout = 60)
 {
     static const struct {
         const char *kernel, *initrd, *bios;
@@ -348,7 +298,7 @@ static void write_boot_image(char *name, size_t bytes, uint8_t value)
     close(fd);
 }
 
-Test(machine, firmware_boots_in_the_order_asked, .init = setup, .timeout = 300)
+Test(machine, firmware_boots_in_the_order_asked, .init = setup_machine, .timeout = 300)
 {
     static const struct {
         const char *order, *once;
@@ -383,7 +333,7 @@ Test(machine, firmware_boots_in_the_order_asked, .init = setup, .timeout = 300)
 }
 
 /* The kernel writes a letter to the text screen that the VGA BIOS has set up. */
-Test(machine, kernels_find_a_text_screen, .init = setup, .timeout = 60)
+Test(machine, kernels_find_a_text_screen, .init = setup_machine, .timeout = 60)
 {
     static const uint8_t code[] = {0xc7, 0x05, 0x00, 0x80, 0x0b,     0x00,
                                    'R',  0x07, '3',  0x07, LEAVE(1), HALT};

@@ -1,19 +1,8 @@
 /* SYSCALL, SYSRET, SYSENTER, SYSEXIT of both makers' processors, SWAPGS and the FS and GS bases;
  * port strings that fault or are interrupted.  SDM 2B by name, AMD APM vol. 3. */
 #include "cpu/msr.h"
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_calls, .init = setup, .fini = teardown);
 
 enum { STAR_CALL = 0x10, STAR_RETURN = 0x23, SYSENTER_CODE = 0x38 };

@@ -1,18 +1,7 @@
 /* Who may change which flag: POPF, IRET, CLI, STI, PUSHF by CPL, IOPL, VME and PVI; ports by IOPL
  * and the TSS's bitmap; the shadow after STI and MOV SS.  SDM 2B POPF, 3A §20.3, 1 §18.5. */
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_flags, .init = setup, .fini = teardown);
 
 enum { ALL_IMAGE = F_ALL };

@@ -1,18 +1,7 @@
 /* Call gates, interrupt gates, events from virtual-8086 mode, exceptions that nest, IRET in its
  * other cases; SDM 3A §5.8, ch. 6, ch. 20. */
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_gates, .init = setup, .fini = teardown);
 
 /* --- call gates */

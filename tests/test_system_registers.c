@@ -2,19 +2,8 @@
  * SDM 3A §2.5, §4.1, §4.10, 3B ch. 17, 4 ch. 2, 2A CPUID. */
 #include "cpu/control.h"
 #include "cpu/msr.h"
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_registers, .init = setup, .fini = teardown);
 
 /* --- CR0, CR3, CR4 */

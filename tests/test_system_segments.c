@@ -1,18 +1,7 @@
 /* Loads of segment registers, far transfers to code, and returns, against the rules of SDM 3A ch. 5
  * tried for every combination of type, DPL, RPL, CPL and P. */
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_segments, .init = setup, .fini = teardown);
 
 /* SDM 3A table 3-1: what each type of code or data segment is good for. */

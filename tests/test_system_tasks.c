@@ -1,17 +1,6 @@
 /* Task switches by JMP, CALL, interrupt and IRET, through 16- and 32-bit TSSs; SDM 3A ch. 7. */
-#include "tests/bench_cpu.h"
+#include "tests/bench_suite.h"
 
-static struct rig rig;
-
-static void setup(void)
-{
-    rig_init(&rig);
-    bench_tables(&rig);
-}
-static void teardown(void)
-{
-    rig_free(&rig);
-}
 TestSuite(system_tasks, .init = setup, .fini = teardown);
 
 enum { NEW_EIP = 0x5678, NEW_SP = 0xb800, TYPE_BUSY = 2 };
