@@ -19,30 +19,27 @@ bool in_long_mode(void)
     return is_long;
 }
 
-static void cpuid(uint32_t leaf, uint32_t result[4])
+uint32_t cpuid(uint32_t leaf, uint32_t subleaf, enum cpuid_register reg)
 {
+    uint32_t result[4], first = leaf & 0x80000000;
+
+    __asm__("cpuid" : "=a"(result[0]) : "a"(first), "c"(0) : "ebx", "edx");
+    if (result[0] < leaf)
+        return 0;
     __asm__("cpuid"
             : "=a"(result[0]), "=b"(result[1]), "=c"(result[2]), "=d"(result[3])
-            : "a"(leaf), "c"(0));
+            : "a"(leaf), "c"(subleaf));
+    return result[reg];
 }
 
 bool has_long_mode(void)
 {
-    uint32_t result[4];
-
-    cpuid(0x80000000, result);
-    if (result[0] < 0x80000001)
-        return false;
-    cpuid(0x80000001, result);
-    return result[3] >> 29 & 1;
+    return cpuid(0x80000001, 0, CPUID_EDX) >> 29 & 1;
 }
 
 bool vendor_is_amd(void)
 {
-    uint32_t result[4];
-
-    cpuid(0, result);
-    return result[1] == 0x68747541; /* "Auth" */
+    return cpuid(0, 0, CPUID_EBX) == 0x68747541; /* "Auth" */
 }
 
 /* --- cases */

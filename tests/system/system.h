@@ -38,6 +38,9 @@ bool in_long_mode(void);
 /* What CPUID says. */
 bool has_long_mode(void);
 bool vendor_is_amd(void);
+enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+/* 0 beyond the last leaf. */
+uint32_t cpuid(uint32_t leaf, uint32_t subleaf, enum cpuid_register reg);
 
 enum {
     VECTOR_DE,

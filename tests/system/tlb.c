@@ -228,18 +228,9 @@ static void each_mode(void (*each)(const struct mode *mode))
     }
 }
 
-/* A case's name must be its own. */
-static const char *named(const char *name)
+static const char *place(void)
 {
-    static char text[120];
-    const char *parts[] = {name, in_long_mode() ? ", in long mode" : ", in protected mode"};
-    unsigned length = 0;
-
-    for (unsigned i = 0; i < 2; i++)
-        for (const char *at = parts[i]; *at && length < sizeof text - 1; at++)
-            text[length++] = *at;
-    text[length] = 0;
-    return text;
+    return in_long_mode() ? "long mode" : "protected mode";
 }
 
 static const struct flush *flush_now;
@@ -271,7 +262,7 @@ static void check_flushes(void)
         flush_now = &flushes[i];
         if (flush_now->only_32 && in_long_mode())
             continue;
-        case_begin("3A 4.10.4.1", named(flush_now->name));
+        case_begin_in("3A 4.10.4.1", flush_now->name, place());
         each_mode(remap_and_flush);
         case_end();
     }
@@ -420,7 +411,7 @@ static void all(void)
 {
     check_flushes();
     for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
-        case_begin(others[i].sdm, named(others[i].name));
+        case_begin_in(others[i].sdm, others[i].name, place());
         each_mode(others[i].each);
         case_end();
     }
