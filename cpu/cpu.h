@@ -240,6 +240,16 @@ struct jump_entry {
     void *code; /* block->code at the time, for the engine */
 };
 
+/* A load of DS, ES, FS or GS outside 64-bit mode: where the GDT has the same descriptor, one of the same
+ * selector by a CPL that may ends the same. */
+enum { SEGMENT_MEMO_ENTRIES = 32 };
+struct segment_memo {
+    struct segment segment; /* as it was left */
+    uint64_t raw;           /* the descriptor, accessed */
+    uint8_t cpl_max;
+    bool flat;
+} __attribute__((aligned(64)));
+
 struct cpu {
     /* --- touched by nearly every instruction; up to `native` within a byte's displacement of
      * translated code's register for the cpu: translate/translating.h */
@@ -317,6 +327,7 @@ struct cpu {
     const struct cpu_engine *engine;
     void *engine_state;
     struct jump_entry jumps[JUMP_CACHE_ENTRIES] __attribute__((aligned(64))); /* two ways: block.h */
+    struct segment_memo segment_memos[SEGMENT_MEMO_ENTRIES]; /* by the descriptor's index */
     uint64_t callouts[OPCODE_COUNT]; /* from translated code, by row */
     /* By bits 32 to 47 of a linear address: what makes it the host's. */
     int64_t window_deltas[WINDOWS_INDEXES];

@@ -56,7 +56,7 @@ static void update_ends(struct cpu *cpu, unsigned seg)
     unsigned attributes = segment->attributes;
     uint64_t end = (uint64_t)segment->limit + 1;
     segment->read_end = segment->write_end = 0;
-    if (seg >= SEG_FLAT || cpu_is_64(cpu)) {
+    if (cpu_is_64(cpu)) {
         segment->read_end = segment->write_end = UINT64_MAX;
         return;
     }
@@ -81,11 +81,10 @@ static bool is_flat_code(const struct cpu *cpu)
            cpu->segs[CS].limit == UINT32_MAX && cpu->segs[SS].attributes & SEG_DB;
 }
 
-void segment_update(struct cpu *cpu, unsigned seg)
+/* What follows from the ends of all segments together. */
+static void update_flatness(struct cpu *cpu)
 {
-    update_ends(cpu, seg);
-    cpu->flat_data =
-        is_flat(&cpu->segs[DS]) && is_flat(&cpu->segs[SS]) && is_flat(&cpu->segs[ES]);
+    cpu->flat_data = is_flat(&cpu->segs[DS]) && is_flat(&cpu->segs[SS]) && is_flat(&cpu->segs[ES]);
     uint32_t flat = cpu->flat_data && is_flat_code(cpu) ? MODE_FLAT : 0;
     if (unlikely((cpu->mode ^ flat) & MODE_FLAT)) {
         cpu->mode ^= MODE_FLAT;
@@ -94,16 +93,18 @@ void segment_update(struct cpu *cpu, unsigned seg)
     }
 }
 
+void segment_update(struct cpu *cpu, unsigned seg)
+{
+    update_ends(cpu, seg);
+    update_flatness(cpu);
+}
+
 void segment_update_limits(struct cpu *cpu)
 {
     /* WHY: 64-bit code names no segments but these and the flat ones, whose ends never change. */
-    if (likely(cpu_is_64(cpu))) {
-        segment_update(cpu, FS);
-        segment_update(cpu, GS);
-        return;
-    }
-    for (unsigned seg = 0; seg < SEG_COUNT; seg++)
-        segment_update(cpu, seg);
+    for (unsigned seg = cpu_is_64(cpu) ? FS : ES; seg <= GS; seg++)
+        update_ends(cpu, seg);
+    update_flatness(cpu);
 }
 
 /* --- loads */
@@ -159,6 +160,41 @@ static bool stack_segment_load(struct cpu *cpu, uint16_t selector)
     return false;
 }
 
+/* `seg` has just been loaded: what translated code needs to do it again (translate_segment.c). */
+static void remember(struct cpu *cpu, unsigned seg, const struct descriptor *descriptor)
+{
+    const uint16_t selector = descriptor->selector;
+    const bool conforming = descriptor_is_code(descriptor) && descriptor_is_conforming(descriptor);
+    if (selector & SELECTOR_TI || cpu_is_64(cpu))
+        return;
+    cpu->segment_memos[selector / 8 % SEGMENT_MEMO_ENTRIES] = (struct segment_memo){
+        .segment = cpu->segs[seg],
+        .raw = descriptor->raw,
+        .cpl_max = conforming ? 3 : (uint8_t)descriptor_dpl(descriptor),
+        .flat = is_flat(&cpu->segs[seg]),
+    };
+}
+
+static bool data_segment_load(struct cpu *cpu, unsigned seg, uint16_t selector)
+{
+    struct descriptor descriptor;
+    if (descriptor_fetch(cpu, selector, VECTOR_GP, &descriptor))
+        return true;
+    bool conforming = descriptor_is_code(&descriptor) && descriptor_is_conforming(&descriptor);
+    unsigned dpl = descriptor_dpl(&descriptor);
+    if (!descriptor_is_readable(&descriptor) ||
+        (!conforming && ((selector & SELECTOR_RPL) > dpl || cpu->cpl > dpl)))
+        return cpu_fault(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
+    if (!descriptor_is_present(&descriptor))
+        return cpu_fault(cpu, VECTOR_NP, SELECTOR_ERROR(selector));
+    if (descriptor_set_accessed(cpu, &descriptor))
+        return true;
+    cpu->segs[seg] = segment_from(&descriptor, selector);
+    segment_update(cpu, seg);
+    remember(cpu, seg, &descriptor);
+    return false;
+}
+
 bool segment_load(struct cpu *cpu, unsigned seg, uint16_t selector)
 {
     if (!cpu_is_protected(cpu)) {
@@ -169,23 +205,9 @@ bool segment_load(struct cpu *cpu, unsigned seg, uint16_t selector)
     }
     if (seg == SS)
         return stack_segment_load(cpu, selector);
-    if (selector_is_null(selector)) {
-        cpu->segs[seg] = segment_null(selector);
-    } else {
-        struct descriptor descriptor;
-        if (descriptor_fetch(cpu, selector, VECTOR_GP, &descriptor))
-            return true;
-        bool conforming = descriptor_is_code(&descriptor) && descriptor_is_conforming(&descriptor);
-        unsigned dpl = descriptor_dpl(&descriptor);
-        if (!descriptor_is_readable(&descriptor) ||
-            (!conforming && ((selector & SELECTOR_RPL) > dpl || cpu->cpl > dpl)))
-            return cpu_fault(cpu, VECTOR_GP, SELECTOR_ERROR(selector));
-        if (!descriptor_is_present(&descriptor))
-            return cpu_fault(cpu, VECTOR_NP, SELECTOR_ERROR(selector));
-        if (descriptor_set_accessed(cpu, &descriptor))
-            return true;
-        cpu->segs[seg] = segment_from(&descriptor, selector);
-    }
+    if (!selector_is_null(selector))
+        return data_segment_load(cpu, seg, selector);
+    cpu->segs[seg] = segment_null(selector);
     segment_update(cpu, seg);
     return false;
 }

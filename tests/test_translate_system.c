@@ -1,8 +1,6 @@
-/* SYSCALL and SYSRET in translated code end as the interpreter's do, whatever flags, selectors and
- * addresses they meet; and the common case does not leave translated code. */
-#include "tests/random.h"
-#include "tests/rig.h"
-#include "translate/translated.h"
+/* SYSCALL and SYSRET, STAC and CLAC in translated code end as the interpreter's do, whatever flags, selectors
+ * and addresses they meet; and the common case does not leave translated code. */
+#include "tests/both_engines.h"
 #include "translate/window_fault.h"
 
 enum {
@@ -44,9 +42,8 @@ static void tables(struct rig *rig)
     cpu->tr = (struct segment){.base = TSS_AT, .limit = 103, .attributes = SEG_P | 0xb};
 }
 
-static void machine_init(struct rig *rig)
+static void load(struct rig *rig)
 {
-    rig_init(rig);
     rig_load(rig, KERNEL_AT, kernel);
     rig_load(rig, USER_AT, user);
     rig_load(rig, ENTRY_AT, entry);
@@ -86,31 +83,6 @@ static enum cpu_exit run(struct rig *rig, const struct variant *v)
     return cpu_run(cpu);
 }
 
-static void check_same(const struct rig *a, const struct rig *b, unsigned number)
-{
-    const struct cpu *x = a->cpu, *y = b->cpu;
-#define SAME(field)                                                                                \
-    cr_assert(!memcmp(&x->field, &y->field, sizeof x->field), "case %u: " #field, number)
-    SAME(regs);
-    SAME(rip);
-    SAME(segs);
-    SAME(eflags);
-    SAME(cpl);
-    SAME(halted);
-    SAME(dr);
-    SAME(count.exceptions);
-#undef SAME
-    cr_assert_eq(x->mode, y->mode & ~(uint32_t)MODE_WINDOW, "case %u", number);
-    cr_assert_eq(cpu_eflags(x), cpu_eflags(y), "case %u", number);
-    cr_assert_eq(y->view, y->mmu.space->views[cpu_view_id(y)], "case %u", number);
-}
-
-static struct random dice = {88172645463325252u};
-static uint64_t random64(void)
-{
-    return random_next(&dice);
-}
-
 static uint64_t random_flags(void)
 {
     static const uint64_t also[] = {0,    F_TF,   F_AC,           F_NT, F_RF,
@@ -135,33 +107,23 @@ static struct variant random_variant(void)
     return v;
 }
 
-static void attach(struct cpu *cpu, enum windows_use windows)
-{
-    struct error error;
-    const struct translate_options options = {.threshold = 1, .windows = windows};
-    cr_assert_eq(translator_attach(cpu, &options, &error), 0, "%s", error.text);
-}
-
 static void check_random_variants(enum windows_use windows)
 {
-    struct rig interpreted, translated;
-    machine_init(&interpreted);
-    machine_init(&translated);
-    attach(translated.cpu, windows);
+    struct engines engines;
+    engines_init(&engines, windows, load);
     for (unsigned i = 0; i < 4000; i++) {
         const struct variant v = random_variant();
-        enum cpu_exit a = run(&interpreted, &v), b = run(&translated, &v);
+        enum cpu_exit a = run(&engines.interpreted, &v), b = run(&engines.translated, &v);
         cr_assert_eq(a, b, "case %u", i);
-        check_same(&interpreted, &translated, i);
+        engines_check_same(&engines, i);
     }
-    const struct translator *translator = translator_of(translated.cpu);
-    cr_assert_gt(translated.cpu->callouts[OP_SYSCALL], 1000);
-    cr_assert_gt(translated.cpu->callouts[OP_SYSRET], 1000);
+    const struct cpu *cpu = engines.translated.cpu;
+    const struct translator *translator = translator_of(cpu);
+    cr_assert_gt(cpu->callouts[OP_SYSCALL], 1000);
+    cr_assert_gt(cpu->callouts[OP_SYSRET], 1000);
     const uint32_t sites = translator->sites[OP_SYSCALL][CALLOUT_64]; /* two with and without windows */
     cr_assert(sites == 1 || (windows != WINDOWS_OFF && sites == 2));
-    translator_detach(translated.cpu);
-    rig_free(&interpreted);
-    rig_free(&translated);
+    engines_free(&engines);
 }
 
 Test(translate_system, syscall_and_sysret_end_as_interpreted)
@@ -177,7 +139,7 @@ GUEST_CODE(returns, ".code64\n sysretq\n");
 static void run_calls(struct rig *rig, enum windows_use windows)
 {
     struct cpu *cpu = rig->cpu;
-    attach(cpu, windows);
+    engine_attach(cpu, windows);
     rig_load(rig, USER_AT, calls);
     rig_load(rig, ENTRY_AT, returns);
     rig_load(rig, HANDLER_AT, handler);
@@ -219,4 +181,67 @@ Test(translate_system, windows_are_for_user_code_alone)
     cr_assert_not(block_at(cpu, ENTRY_AT, mode | MODE_WINDOW));
     translator_detach(rig.cpu);
     rig_free(&rig);
+}
+
+/* --- STAC and CLAC */
+
+GUEST_CODE(access_bits, ".code64\n mov ecx, 30\n 1: add r8, r9\n stac\n pushfq\n pop r10\n mov rax, [rsi]\n"
+                        "cmp r8, r9\n clac\n pushfq\n pop r11\n test bl, cl\n jz 2f\n mov rax, [rsi]\n"
+                        "2: dec ecx\n jnz 1b\n test bh, bh\n jz 3f\n stac\n 3: hlt\n");
+
+struct access_variant {
+    unsigned cpl, also;
+    uint64_t cr4, flags;
+    bool kernel_page;
+};
+
+static void load_access(struct rig *rig)
+{
+    rig_load(rig, KERNEL_AT, access_bits);
+    rig_load(rig, HANDLER_AT, handler);
+    tables(rig);
+}
+
+static enum cpu_exit run_access(struct rig *rig, const struct access_variant *v)
+{
+    struct cpu *cpu = rig->cpu;
+    rig_long(rig, KERNEL_AT, v->cpl);
+    for (uint64_t page = 0; v->cpl == 0 && page < RIG_RAM_BYTES; page += PAGE_BYTES)
+        if (v->kernel_page || page != USER_AT)
+            poke(rig, rig_pte(page), page | 0x63);
+    mmu_set_cr4(&cpu->mmu, cpu->mmu.registers.cr4 | v->cr4);
+    memset(cpu->regs, 0, sizeof cpu->regs);
+    cpu->regs[RSP] = STACK_AT + 0x1000;
+    cpu->regs[RSI] = USER_AT;
+    cpu->regs[RBX] = v->also;
+    cpu->eflags = 2 | (uint32_t)v->flags;
+    cpu->halted = false;
+    cpu_mode_changed(cpu);
+    return cpu_run(cpu);
+}
+
+/* Under SMAP the kernel reaches a program's page only while AC is set. */
+Test(translate_system, stac_and_clac_end_as_interpreted)
+{
+    struct engines engines;
+    engines_init(&engines, WINDOWS_OFF, load_access);
+    for (unsigned i = 0; i < 400; i++) {
+        const struct access_variant v = {.cpl = random_chance(5) ? 3 : 0,
+                                         .also = random_chance(3) ? 0 : 1 << random64() % 9,
+                                         .cr4 = random_chance(4) ? 0 : CR4_SMAP,
+                                         .flags = random_chance(2) ? 0 : F_AC,
+                                         .kernel_page = random_chance(3)};
+        enum cpu_exit a = run_access(&engines.interpreted, &v);
+        enum cpu_exit b = run_access(&engines.translated, &v);
+        cr_assert_eq(a, b, "case %u", i);
+        engines_check_same(&engines, i);
+    }
+    const struct cpu *cpu = engines.translated.cpu;
+    cr_assert_gt(cpu->count.exceptions[VECTOR_PF], 50);
+    cr_assert_gt(cpu->count.exceptions[VECTOR_UD], 50);
+    const uint64_t interp = translator_of(cpu)->count.interp, runs = cpu->callouts[OP_STAC];
+    run_access(&engines.translated, &(struct access_variant){.cr4 = CR4_SMAP});
+    cr_assert_eq(cpu->callouts[OP_STAC], runs + 30);
+    cr_assert_lt(translator_of(cpu)->count.interp, interp + 10);
+    engines_free(&engines);
 }

@@ -295,11 +295,16 @@ static void emit_x87(struct emitter *e)
     emit_ret(e);
 }
 
-static uint8_t *emit_stub(struct emitter *e, void (*stub)(struct emitter *e))
+static uint8_t *stub_start(struct emitter *e)
 {
     while ((uintptr_t)e->at & 15)
         emit_byte(e, 0xcc);
-    uint8_t *start = e->at + e->to_code;
+    return e->at + e->to_code;
+}
+
+static uint8_t *emit_stub(struct emitter *e, void (*stub)(struct emitter *e))
+{
+    uint8_t *start = stub_start(e);
     stub(e);
     return start;
 }
@@ -321,5 +326,10 @@ void stubs_emit(struct translator *translator)
     translator->stub_vectors = emit_stub(&e, emit_vectors);
     translator->stub_upper = emit_stub(&e, emit_upper);
     translator->stub_x87 = emit_stub(&e, emit_x87);
+    static const uint8_t loaded[] = {ES, DS, FS, GS};
+    for (unsigned i = 0; i < ARRAY_LENGTH(loaded); i++) {
+        translator->stub_segment[loaded[i]] = stub_start(&e);
+        translate_segment_stub(&e, loaded[i]);
+    }
     BUG_ON(e.full);
 }

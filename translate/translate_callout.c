@@ -2,7 +2,7 @@
  * callout is the interpreter's handler.
  *
  * What is common: STI, CLI, PUSHF and POPF outside of virtual-8086 mode, at a privilege that may use
- * them, with nothing that wants attention; SWAPGS at CPL 0; reading a segment register.
+ * them, with nothing that wants attention; SWAPGS at CPL 0.
  * Sources: SDM 2A, 2B under their names.
  */
 #include "translate/translating.h"
@@ -136,39 +136,6 @@ static bool popf(struct translating *t)
     return true;
 }
 
-/* SDM 2B PUSH: of a wider slot, processors write only the selector's 16 bits. */
-static bool push_segment(struct translating *t, unsigned seg)
-{
-    struct emitter *e = &t->e;
-    const int32_t bytes = 1 << t->insn->size;
-    if (!t->flat)
-        return false;
-    stack_look_up(t, -bytes, 2, true, SLOW_INTERP);
-    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T1,
-             AT(HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector))));
-    emit_store(e, SIZE_16, HOST_T0, 0, HOST_T1);
-    stack_move(t, -bytes);
-    callout_count(t);
-    return true;
-}
-
-static bool read_segment(struct translating *t)
-{
-    struct emitter *e = &t->e;
-    const struct insn *insn = t->insn;
-    const unsigned seg = insn->modrm >> 3 & 7;
-    if (seg > GS || insn->memory)
-        return false;
-    flags_before_clobber(t);
-    emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T1,
-             AT(HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector))));
-    unsigned reg = translate_read(t, insn->rm, HOST_T0);
-    emit_mov(e, insn->size == SIZE_16 ? SIZE_16 : SIZE_32, reg, HOST_T1);
-    translate_written(t, insn->rm, reg);
-    callout_count(t);
-    return true;
-}
-
 static bool swapgs(struct translating *t)
 {
     struct emitter *e = &t->e;
@@ -196,23 +163,9 @@ bool translate_callout(struct translating *t)
         return !may_be_virtual && pushf(t);
     case OP_POPF:
         return !may_be_virtual && popf(t);
-    case OP_PUSH_ES:
-        return push_segment(t, ES);
-    case OP_PUSH_CS:
-        return push_segment(t, CS);
-    case OP_PUSH_SS:
-        return push_segment(t, SS);
-    case OP_PUSH_DS:
-        return push_segment(t, DS);
-    case OP_PUSH_FS:
-        return push_segment(t, FS);
-    case OP_PUSH_GS:
-        return push_segment(t, GS);
-    case OP_MOV_EvSw:
-        return read_segment(t);
     case OP_SWAPGS:
         return swapgs(t);
     default:
-        return translate_system(t);
+        return translate_segment(t) || translate_system(t);
     }
 }

@@ -238,12 +238,26 @@ struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t o
 
 /* --- either */
 
+uint8_t *memory_emit_look_up(struct emitter *e, unsigned address, unsigned entry,
+                             struct host_memory view, unsigned size, bool write)
+{
+    const int32_t tag = write ? offsetof(struct shadow_entry, write_tag)
+                              : offsetof(struct shadow_entry, read_tag);
+    emit_mov(e, SIZE_32, entry, address);
+    emit_shift_imm(e, 5, SIZE_32, entry, PAGE_SHIFT - ENTRY_SHIFT);
+    emit_alu_imm(e, ALU_AND, SIZE_32, entry, (SHADOW_ENTRIES - 1) << ENTRY_SHIFT);
+    emit_alu_load(e, ALU_ADD, SIZE_64, entry, view.base, view.disp);
+    emit_alu_load(e, ALU_SUB, SIZE_64, address, entry, tag);
+    emit_alu_imm(e, ALU_CMP, SIZE_64, address, (int32_t)(PAGE_BYTES - size));
+    uint8_t *other = emit_jump_if(e, COND_NBE);
+    emit_alu_load(e, ALU_ADD, SIZE_64, address, entry, offsetof(struct shadow_entry, page));
+    return other;
+}
+
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow)
 {
     struct emitter *e = &t->e;
-    const int32_t tag = write ? offsetof(struct shadow_entry, write_tag)
-                              : offsetof(struct shadow_entry, read_tag);
     add_segment(t, seg, size, write, slow);
     if (t->window) {
         load_delta(t, HOST_T0);
@@ -252,14 +266,8 @@ void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool wri
         return;
     }
     t->delta = HOST_NONE;
-    emit_mov(e, SIZE_32, HOST_T1, HOST_T0);
-    emit_shift_imm(e, 5, SIZE_32, HOST_T1, PAGE_SHIFT - ENTRY_SHIFT);
-    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, (SHADOW_ENTRIES - 1) << ENTRY_SHIFT);
-    emit_alu_load(e, ALU_ADD, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(view));
-    emit_alu_load(e, ALU_SUB, SIZE_64, HOST_T0, HOST_T1, tag);
-    emit_alu_imm(e, ALU_CMP, SIZE_64, HOST_T0, (int32_t)(PAGE_BYTES - size));
-    translate_slow(t, emit_jump_if(e, COND_NBE), slow);
-    emit_alu_load(e, ALU_ADD, SIZE_64, HOST_T0, HOST_T1, offsetof(struct shadow_entry, page));
+    translate_slow(t, memory_emit_look_up(e, HOST_T0, HOST_T1, AT(HOST_CPU, CPU_AT(view)), size, write),
+                   slow);
 }
 
 void memory_operand(struct translating *t, unsigned size, bool write)

@@ -1,71 +1,91 @@
 /* System instructions in line.
  *
- * SYSCALL and SYSRET in 64-bit mode do not leave translated code: segments, privilege, flags and the
- * shadow's view are changed in line, and the target is looked up like that of any indirect branch.
- * What is common: 64-bit code on both sides; flags that call for no step trap, no alignment check and
- * no interrupt that waits.  For every other case the block is left, with nothing done, for the
- * interpreter's handler (cpu/exec_syscall.c), which this has to equal.
- * Sources: SDM 2B SYSCALL, SYSRET; 3A §5.8.8.
+ * SYSCALL and SYSRET in 64-bit mode, SYSENTER and SYSEXIT in flat 32-bit code outside long mode do not
+ * leave translated code: segments, privilege, flags and the shadow's view are changed in line, and the
+ * target is looked up like that of any indirect branch.  What is common: 64-bit or flat 32-bit code on
+ * both sides; flags that call for no step trap, no alignment check and no interrupt that waits.  For
+ * every other case the block is left, with nothing done, for the interpreter's handler
+ * (cpu/exec_syscall.c), which this has to equal.  STAC and CLAC change the view under SMAP.
+ * Sources: SDM 2A CLAC, 2B STAC, SYSCALL, SYSENTER, SYSEXIT, SYSRET; 3A §5.8.7, §5.8.8.
  */
 #include "translate/translating.h"
 
 enum {
-    /* SEG_… of the flat segments that both load, but for the privilege */
-    FLAT_CODE = SEG_P | SEG_S | SEG_CODE | SEG_READABLE | SEG_ACCESSED | SEG_G | SEG_L,
+    /* SEG_… of the flat segments that all load, but for the privilege and the code's size */
+    FLAT_CODE = SEG_P | SEG_S | SEG_CODE | SEG_READABLE | SEG_ACCESSED | SEG_G,
     FLAT_DATA = SEG_P | SEG_S | SEG_WRITABLE | SEG_ACCESSED | SEG_G | SEG_DB,
+    SELECTOR_NOT_NULL = 0xfffc,
 };
 
-static void require_zero(struct translating *t, unsigned width, int32_t at)
+/* Leaves for `slow` unless what follows holds. */
+static void require_zero(struct translating *t, unsigned width, int32_t at, enum slow_kind slow)
 {
     emit_alu_mem_imm(&t->e, ALU_CMP, width, HOST_CPU, at, 0);
-    translate_slow(t, emit_jump_if(&t->e, COND_NZ), SLOW_INSN);
+    translate_slow(t, emit_jump_if(&t->e, COND_NZ), slow);
 }
 
-static void require_bits(struct translating *t, int32_t at, uint32_t bits)
+static void emit_test(struct emitter *e, int32_t at, uint32_t bits)
 {
-    emit_mem(&t->e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, at)); /* test */
-    emit_u32(&t->e, bits);
-    translate_slow(t, emit_jump_if(&t->e, COND_Z), SLOW_INSN);
+    emit_mem(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, at));
+    emit_u32(e, bits);
 }
 
-static void require_no_bits(struct translating *t, int32_t at, uint32_t bits)
+/* … one of the bits is set … */
+static void require_bits(struct translating *t, int32_t at, uint32_t bits, enum slow_kind slow)
 {
-    emit_mem(&t->e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 0, AT(HOST_CPU, at)); /* test */
-    emit_u32(&t->e, bits);
-    translate_slow(t, emit_jump_if(&t->e, COND_NZ), SLOW_INSN);
+    emit_test(&t->e, at, bits);
+    translate_slow(t, emit_jump_if(&t->e, COND_Z), slow);
+}
+
+static void require_no_bits(struct translating *t, int32_t at, uint32_t bits, enum slow_kind slow)
+{
+    emit_test(&t->e, at, bits);
+    translate_slow(t, emit_jump_if(&t->e, COND_NZ), slow);
 }
 
 /* T0 = the present space's view `id`, which may have to be made first. */
-static void require_view(struct translating *t, enum shadow_view_id id)
+static void require_view(struct translating *t, enum shadow_view_id id, enum slow_kind slow)
 {
     struct emitter *e = &t->e;
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(mmu.space));
     emit_load(e, SIZE_64, HOST_T0, HOST_T0,
               (int32_t)(offsetof(struct shadow_space, views) + id * sizeof(struct shadow_view *)));
     emit_reg(e, HOST_OP(MAP_1, 0x85, 0, SIZE_64), HOST_T0, HOST_T0); /* test */
-    translate_slow(t, emit_jump_if(e, COND_Z), SLOW_INSN);
+    translate_slow(t, emit_jump_if(e, COND_Z), slow);
+}
+
+/* What a flat segment has beside its selector and its attributes. */
+static void load_flat_range(struct translating *t, unsigned seg)
+{
+    struct emitter *e = &t->e;
+    if (t->code_64) { /* as the interpreter leaves them: there are no limits */
+        emit_store_imm(e, SIZE_64, HOST_CPU, SEGMENT_AT(seg, base), 0);
+        emit_store_imm(e, SIZE_32, HOST_CPU, SEGMENT_AT(seg, limit), -1);
+        emit_store_imm(e, SIZE_64, HOST_CPU, SEGMENT_AT(seg, read_end), 0);
+        emit_store_imm(e, SIZE_64, HOST_CPU, SEGMENT_AT(seg, write_end), 0);
+    } else if (seg == CS) { /* it is flat already, but perhaps not readable */
+        emit_mov_imm(e, HOST_T0, UINT64_C(1) << 32);
+        emit_store(e, SIZE_64, HOST_CPU, SEGMENT_AT(seg, read_end), HOST_T0);
+    }
 }
 
 /* The segment register becomes flat; its selector is the word at `from` + `add`, its RPL the CPL. */
-static void load_flat(struct emitter *e, unsigned seg, int32_t from, int32_t add, unsigned cpl,
-                      unsigned attributes)
+static void load_flat(struct translating *t, unsigned seg, int32_t from, int32_t add, unsigned cpl)
 {
+    struct emitter *e = &t->e;
+    const uint32_t attributes = (seg == SS       ? FLAT_DATA
+                                 : t->code_64    ? FLAT_CODE | SEG_L
+                                                 : FLAT_CODE | SEG_DB) |
+                                cpl << SEG_DPL_SHIFT;
+    _Static_assert(offsetof(struct segment, attributes) == offsetof(struct segment, selector) + 2,
+                   "both are stored at once");
     emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T0, AT(HOST_CPU, from)); /* movzx */
     if (add)
         emit_alu_imm(e, ALU_ADD, SIZE_16, HOST_T0, add);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, ~3);
-    if (cpl)
-        emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T0, (int32_t)cpl);
-    emit_store(e, SIZE_16, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, selector)),
-               HOST_T0);
-    emit_store_imm(e, SIZE_16, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, attributes)),
-                   (int32_t)(attributes | cpl << SEG_DPL_SHIFT));
-    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, base)), 0);
-    emit_store_imm(e, SIZE_32, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, limit)), -1);
-    /* As the interpreter leaves them: 64-bit code has no limits. */
-    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, read_end)), 0);
-    emit_store_imm(e, SIZE_64, HOST_CPU, cpu_segment_at(seg, offsetof(struct segment, write_end)),
-                   0);
+    emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T0, (int32_t)(attributes << 16 | cpl));
+    emit_store(e, SIZE_32, HOST_CPU, SEGMENT_AT(seg, selector), HOST_T0);
+    load_flat_range(t, seg);
 }
 
 /* The mode, of which only MODE_WINDOW depends on the privilege, and the contexts.  Destroys T1. */
@@ -102,9 +122,9 @@ static bool syscall_64(struct translating *t)
     struct emitter *e = &t->e;
     const int32_t star_cs = CPU_AT(msr.star) + 4;
     flags_before_clobber(t);
-    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE);
-    require_bits(t, CPU_AT(msr.sfmask), F_AC); /* else the view depends on it */
-    require_view(t, VIEW_SUPERVISOR);
+    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE, SLOW_INSN);
+    require_bits(t, CPU_AT(msr.sfmask), F_AC, SLOW_INSN); /* else the view depends on it */
+    require_view(t, VIEW_SUPERVISOR, SLOW_INSN);
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.scratch[1]), HOST_T0);
     callout_compose_flags(t); /* RF is clear in translated code */
 
@@ -126,8 +146,8 @@ static bool syscall_64(struct translating *t)
     emit_alu(e, ALU_OR, SIZE_32, HOST_T0, HOST_T1);
     emit_mem(e, HOST_OP(MAP_1, 0x21, 0, SIZE_16), HOST_T0, AT(HOST_CPU, CPU_AT(native.flags_a)));
 
-    load_flat(e, CS, star_cs, 0, 0, FLAT_CODE);
-    load_flat(e, SS, star_cs, 8, 0, FLAT_DATA);
+    load_flat(t, CS, star_cs, 0, 0);
+    load_flat(t, SS, star_cs, 8, 0);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.scratch[1]));
     set_privilege(t, 0);
     callout_count(t);
@@ -157,25 +177,86 @@ static bool sysret_64(struct translating *t)
     if (t->insn->size != SIZE_64)
         return false;
     flags_before_clobber(t);
-    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE);
-    require_zero(t, SIZE_8, CPU_AT(cpl));
-    require_zero(t, SIZE_32, CPU_AT(lines));
-    require_no_bits(t, cpu_reg_at(R11), F_TF | F_AC);
+    require_bits(t, CPU_AT(mmu.registers.efer), EFER_SCE, SLOW_INSN);
+    require_zero(t, SIZE_8, CPU_AT(cpl), SLOW_INSN);
+    require_zero(t, SIZE_32, CPU_AT(lines), SLOW_INSN);
+    require_no_bits(t, cpu_reg_at(R11), F_TF | F_AC, SLOW_INSN);
     emit_mov(e, SIZE_64, HOST_T0, RCX);
     emit_shift_imm(e, 4, SIZE_64, HOST_T0, 16);
     emit_shift_imm(e, 7, SIZE_64, HOST_T0, 16);
     emit_alu(e, ALU_CMP, SIZE_64, HOST_T0, RCX);
     translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INSN); /* not canonical */
-    require_view(t, VIEW_USER);
+    require_view(t, VIEW_USER, SLOW_INSN);
 
     set_privilege(t, 3);
-    load_flat(e, CS, star_base, 16, 3, FLAT_CODE);
-    load_flat(e, SS, star_base, 8, 3, FLAT_DATA);
+    load_flat(t, CS, star_base, 16, 3);
+    load_flat(t, SS, star_base, 8, 3);
     restore_flags(t);
     callout_count(t);
     emit_mov(e, SIZE_64, HOST_T0, RCX);
     translate_go_to_rip(t);
     t->ended = true;
+    return true;
+}
+
+/* WHY: in flat code every segment but FS and GS is, and stays, flat: so does the mode. */
+static bool is_flat_32(const struct translating *t)
+{
+    return t->flat && !t->code_64 && !(t->block->mode & MODE_COMPAT);
+}
+
+static bool sysenter_32(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const int32_t cs = CPU_AT(msr.sysenter_cs);
+    flags_before_clobber(t);
+    require_bits(t, cs, SELECTOR_NOT_NULL, SLOW_INSN);
+    require_no_bits(t, CPU_AT(eflags), F_AC, SLOW_INSN); /* the view depends on it */
+    require_view(t, VIEW_SUPERVISOR, SLOW_INSN);
+    set_privilege(t, 0);
+    load_flat(t, CS, cs, 0, 0);
+    load_flat(t, SS, cs, 8, 0);
+    emit_alu_mem_imm(e, ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags), ~F_IF);
+    emit_load(e, SIZE_32, host_home(RSP), HOST_CPU, CPU_AT(msr.sysenter_esp));
+    callout_count(t);
+    emit_load(e, SIZE_32, HOST_T0, HOST_CPU, CPU_AT(msr.sysenter_eip));
+    translate_go_to_rip(t);
+    t->ended = true;
+    return true;
+}
+
+static bool sysexit_32(struct translating *t)
+{
+    struct emitter *e = &t->e;
+    const int32_t cs = CPU_AT(msr.sysenter_cs);
+    flags_before_clobber(t);
+    require_bits(t, cs, SELECTOR_NOT_NULL, SLOW_INSN);
+    require_zero(t, SIZE_8, CPU_AT(cpl), SLOW_INSN);
+    require_no_bits(t, CPU_AT(eflags), F_AC, SLOW_INSN);
+    require_view(t, VIEW_USER, SLOW_INSN);
+    set_privilege(t, 3);
+    load_flat(t, CS, cs, 16, 3);
+    load_flat(t, SS, cs, 24, 3);
+    emit_mov(e, SIZE_32, host_home(RSP), RCX);
+    callout_count(t);
+    emit_mov(e, SIZE_32, HOST_T0, RDX);
+    translate_go_to_rip(t);
+    t->ended = true;
+    return true;
+}
+
+/* EFLAGS.AC and, under SMAP, the view that it picks for the kernel. */
+static bool set_access(struct translating *t, bool allowed)
+{
+    struct emitter *e = &t->e;
+    flags_before_clobber(t);
+    require_zero(t, SIZE_8, CPU_AT(cpl), SLOW_INTERP);
+    require_bits(t, CPU_AT(mmu.registers.cr4), CR4_SMAP, SLOW_INTERP);
+    require_view(t, allowed ? VIEW_SUPERVISOR_AC : VIEW_SUPERVISOR, SLOW_INTERP);
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(view), HOST_T0);
+    emit_alu_mem_imm(e, allowed ? ALU_OR : ALU_AND, SIZE_32, HOST_CPU, CPU_AT(eflags),
+                     allowed ? F_AC : ~F_AC);
+    callout_count(t);
     return true;
 }
 
@@ -221,6 +302,14 @@ bool translate_system(struct translating *t)
         return t->code_64 && syscall_64(t);
     case OP_SYSRET:
         return t->code_64 && sysret_64(t);
+    case OP_SYSENTER:
+        return is_flat_32(t) && sysenter_32(t);
+    case OP_SYSEXIT:
+        return is_flat_32(t) && sysexit_32(t);
+    case OP_STAC:
+        return t->flat && set_access(t, true);
+    case OP_CLAC:
+        return t->flat && set_access(t, false);
     case OP_RDTSC: case OP_RDTSCP:
         return rdtsc(t);
     default:

@@ -132,6 +132,9 @@ struct translator {
     uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
     uint8_t *stub_upper;   /* the same with the upper halves */
     uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
+    /* DS, ES, FS, GS of flat 32-bit code: T0, a selector, is loaded, and ZF set; or ZF is clear and nothing
+     * done.  Destroys T0, T1. */
+    uint8_t *stub_segment[SEG_FLAT];
     struct {
 #define COUNTER_FIELD(field, name) uint64_t field;
         TRANSLATOR_COUNTERS(COUNTER_FIELD)

@@ -115,6 +115,7 @@ static inline int32_t cpu_segment_at(unsigned seg, size_t field)
 {
     return CPU_AT(segs) + (int32_t)(seg * sizeof(struct segment) + field);
 }
+#define SEGMENT_AT(seg, field) cpu_segment_at(seg, offsetof(struct segment, field))
 
 /* translate.c */
 void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind);
@@ -175,6 +176,11 @@ void memory_restore_delta(struct translating *t, unsigned delta);
  * Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS. */
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow);
+/* The look itself, for whoever is not in a block: host register `address` = the host address of what is at
+ * that linear address, in the view whose pointer is at `view`.  The jump that is taken if the shadow does not
+ * answer.  Destroys host register `entry` and EFLAGS. */
+uint8_t *memory_emit_look_up(struct emitter *e, unsigned address, unsigned entry,
+                             struct host_memory view, unsigned size, bool write);
 /* The same for a hint, which never faults; false: it is not reached by its address alone. */
 bool memory_near(struct translating *t, struct host_memory *at);
 /* to = the address expression of the ModRM operand, without segment.  Destroys T1 if the index lives
@@ -204,6 +210,9 @@ void translate_x87_note(struct translating *t, struct x87_note note);
 void translate_x87_seen(struct translating *t);
 bool translate_callout(struct translating *t);
 bool translate_system(struct translating *t);
+bool translate_segment(struct translating *t);
+/* The stub that loads a segment register: see struct translator. */
+void translate_segment_stub(struct emitter *e, unsigned seg);
 /* The callout has run. */
 void callout_count(struct translating *t);
 /* scratch[0] = EFLAGS as PUSHF stores them, which are FLAGS_IMAGE then; destroys T0, T1. */
