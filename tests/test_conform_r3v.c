@@ -202,6 +202,8 @@ Test(conform_r3v, needs)
     expect("--model max,-popcnt --case 2 --tap @/a.r3v", 0,
            "ok 1 - max 0FB8 ud2: 1 cases, 0 excused, 0 failed, 1 not run # SKIP lacks features\n",
            0);
+    expect("--model max,-popcnt --coverage @/a.r3v", 1,
+           "rows that the processor lacks: POPCNT_GvEv MONITOR MWAIT\n", 0);
     expect("--model 586 @/a.r3v", 1, "", 1);
 }
 
