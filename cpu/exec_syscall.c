@@ -17,17 +17,19 @@ static struct segment flat_segment(uint16_t selector, unsigned cpl, unsigned att
 {
     return (struct segment){
         .limit = UINT32_MAX,
-        .selector = (uint16_t)((selector & ~SELECTOR_RPL) | cpl),
+        .selector = selector,
         .attributes = (uint16_t)(attributes | cpl << SEG_DPL_SHIFT),
     };
 }
 
-/* CS and SS become flat, of privilege `cpl`; `size` is SEG_L, SEG_DB or 0. */
+/* CS and SS become flat, of privilege `cpl`; `size` is SEG_L, SEG_DB or 0.
+ * QUIRK: CS gets that RPL always, SS only for CPL 3; SYSCALL keeps the one it computes. */
 static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned cpl, unsigned size,
                        uint64_t rip)
 {
-    struct segment code = flat_segment(cs, cpl, CODE_ATTRIBUTES | size);
-    cpu->segs[SS] = flat_segment(ss, cpl, DATA_ATTRIBUTES);
+    uint16_t code_selector = (uint16_t)((cs & ~SELECTOR_RPL) | cpl);
+    struct segment code = flat_segment(code_selector, cpl, CODE_ATTRIBUTES | size);
+    cpu->segs[SS] = flat_segment((uint16_t)(ss | cpl), cpl, DATA_ATTRIBUTES);
     segment_enter_code(cpu, &code, cpl, rip);
 }
 
@@ -68,7 +70,8 @@ static never_inline bool sysret(struct cpu *cpu, const struct insn *insn)
     bool was_stepping = cpu->eflags & F_TF, is_64 = cpu_is_64(cpu);
     cpu->rip = insn_rip(cpu, insn);
     if (insn->size == SIZE_64 && is_64) {
-        if (!linear_is_canonical(target))
+        /* QUIRK: Intel's faults here; AMD's returns, and CPL 3 cannot fetch from there. */
+        if (!linear_is_canonical(target) && !cpu_is_amd(cpu))
             return cpu_fault(cpu, VECTOR_GP, 0);
         enter_flat(cpu, base + 16, base + 8, 3, SEG_L, target);
     } else {

@@ -1,4 +1,4 @@
-"""Guests of the system suite (tests/system) under each engine.
+"""Guests of the system suite (tests/system) under each engine: RING3 MODEL[;MODEL...] GUEST...
 
 Each line "ok TOPIC: NAME (SECTION)" is a case that passed; both engines must print the same.
 Several guests may be given; a table of cases and checks by topic comes at the end.
@@ -10,7 +10,6 @@ from harness import Checks
 from session import run
 
 ENGINES = (["-accel", "interp"], ["-accel", "translate,threshold=1"])
-MODELS = ("max",)
 EXIT_PASSED = 1  # isa-debug-exit: (value << 1) | 1
 CASE = re.compile(r"(ok|not ok) ([\w-]+): (.*) \((SDM|APM\d) [^()]+\)(?:: (.*))?")
 TOTAL = re.compile(r"total ([\w-]+): (\d+) cases, (\d+) checks, (\d+) failed")
@@ -44,9 +43,9 @@ def run_guest(ring3, guest, model, engine):
 
 
 def main():
-    ring3, table = sys.argv[1], {}
-    for guest in sys.argv[2:]:
-        for model in MODELS:
+    ring3, models, table = sys.argv[1], sys.argv[2].split(";"), {}
+    for guest in sys.argv[3:]:
+        for model in models:
             runs = [run_guest(ring3, guest, model, engine) for engine in ENGINES]
             checks.check(f"{guest} -cpu {model}: both engines say the same", runs[0][0] == runs[1][0])
             total = runs[0][1]

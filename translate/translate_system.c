@@ -69,7 +69,8 @@ static void load_flat_range(struct translating *t, unsigned seg)
     }
 }
 
-/* The segment register becomes flat; its selector is the word at `from` + `add`, its RPL the CPL. */
+/* The segment register becomes flat; its selector is the word at `from` + `add`, its RPL the CPL.
+ * QUIRK: SYSCALL's SS keeps the low bits that this sum has. */
 static void load_flat(struct translating *t, unsigned seg, int32_t from, int32_t add, unsigned cpl)
 {
     struct emitter *e = &t->e;
@@ -82,7 +83,8 @@ static void load_flat(struct translating *t, unsigned seg, int32_t from, int32_t
     emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), HOST_T0, AT(HOST_CPU, from)); /* movzx */
     if (add)
         emit_alu_imm(e, ALU_ADD, SIZE_16, HOST_T0, add);
-    emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, ~3);
+    if (seg == CS || t->insn->row != OP_SYSCALL)
+        emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T0, ~3);
     emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T0, (int32_t)(attributes << 16 | cpl));
     emit_store(e, SIZE_32, HOST_CPU, SEGMENT_AT(seg, selector), HOST_T0);
     load_flat_range(t, seg);

@@ -154,7 +154,9 @@ void vprint(const char *format, va_list arguments)
             print_signed(longs ? va_arg(arguments, long) : va_arg(arguments, int), width, padding);
             break;
         case 'u':
-            print_decimal(longs ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
+            print_decimal(longs > 1 ? va_arg(arguments, unsigned long long)
+                          : longs   ? va_arg(arguments, unsigned long)
+                                    : va_arg(arguments, unsigned),
                           width, padding);
             break;
         case 'x':
