@@ -266,9 +266,11 @@ static never_inline bool far_return(struct cpu *cpu, enum op_size size, unsigned
 
     struct segment code, stack;
     unsigned cpl = selector & SELECTOR_RPL;
-    if (return_check_code(cpu, (uint16_t)selector, &code) || segment_check_target(cpu, &code, rip))
+    if (return_check_code(cpu, (uint16_t)selector, &code))
         return true;
     if (cpl == cpu->cpl) {
+        if (segment_check_target(cpu, &code, rip))
+            return true;
         stack_commit(cpu, sp + release);
         segment_enter_code(cpu, &code, cpl, rip);
         return false;
@@ -276,7 +278,8 @@ static never_inline bool far_return(struct cpu *cpu, enum op_size size, unsigned
     uint64_t outer_sp = 0, outer_ss = 0;
     sp += release;
     if (stack_pop(cpu, &sp, size, &outer_sp) || stack_pop(cpu, &sp, size, &outer_ss) ||
-        return_check_stack(cpu, (uint16_t)outer_ss, cpl, &code, &stack))
+        return_check_stack(cpu, (uint16_t)outer_ss, cpl, &code, &stack) ||
+        segment_check_target(cpu, &code, rip))
         return true;
     return_commit(cpu, &code, rip, &stack, outer_sp + release);
     return false;

@@ -1,4 +1,4 @@
-"""Guests of the system suite (tests/system) under each engine: RING3 MODEL[;MODEL...] GUEST...
+"""Guests of the system suite (tests/system) under each engine: RING3 MODEL[;MODEL...] [--reboots] GUEST...
 
 Each line "ok TOPIC: NAME (SECTION)" is a case that passed; both engines must print the same.
 Several guests may be given; a table of cases and checks by topic comes at the end.
@@ -17,11 +17,11 @@ TOTAL = re.compile(r"total ([\w-]+): (\d+) cases, (\d+) checks, (\d+) failed")
 checks = Checks()
 
 
-def run_guest(ring3, guest, model, engine):
+def run_guest(ring3, guest, model, engine, options):
     """Its lines, checked one by one."""
     where = f"{' '.join(engine)} -cpu {model}"
     status, out, err = run([ring3, *engine, "-cpu", model, "-kernel", guest, "-m", "64M", "-display", "none",
-                            "-serial", "stdio", "-monitor", "none", "-no-reboot",
+                            "-serial", "stdio", "-monitor", "none", *options,
                             "-device", "isa-debug-exit,iobase=0xf4,iosize=4"], seconds=300)
     lines = out.replace("\r", "").splitlines()
     seen, remarks = set(), []
@@ -44,9 +44,10 @@ def run_guest(ring3, guest, model, engine):
 
 def main():
     ring3, models, table = sys.argv[1], sys.argv[2].split(";"), {}
-    for guest in sys.argv[3:]:
+    reboots = "--reboots" in sys.argv  # a guest that means to; of any other it is the end
+    for guest in [argument for argument in sys.argv[3:] if argument != "--reboots"]:
         for model in models:
-            runs = [run_guest(ring3, guest, model, engine) for engine in ENGINES]
+            runs = [run_guest(ring3, guest, model, engine, [] if reboots else ["-no-reboot"]) for engine in ENGINES]
             checks.check(f"{guest} -cpu {model}: both engines say the same", runs[0][0] == runs[1][0])
             total = runs[0][1]
             if total:

@@ -273,6 +273,24 @@ static void return_limit(const struct form *forms, unsigned count, const char *p
     case_end();
 }
 
+static void order(const struct form *forms, unsigned count, const char *place)
+{
+    case_begin_in("2B RET", "CS is checked before SS, and SS before the code segment's limit",
+                  place);
+    gdt_set(STACK, descriptor(0, 0xfffff, 0x73, PAGES | SIZE_32)); /* not present */
+    for (unsigned i = 0; i < count; i++) {
+        const struct form *form = &forms[i];
+        uint32_t target = (uint32_t)form->snippet->end - base_of(form);
+        struct frame frame = frame_to(form, GLOBAL | 3);
+        frame.ss = STACK | 3;
+        gdt_set(GLOBAL, descriptor(base_of(form), target - 1, 0x7b, SIZE_32));
+        go(form, 0, &frame, fault(VECTOR_NP, GLOBAL));
+        gdt_set(GLOBAL, descriptor(base_of(form), target - 1, 0xfb, SIZE_32));
+        go(form, 0, &frame, fault(VECTOR_SS, STACK));
+    }
+    case_end();
+}
+
 static void return_canonical(void)
 {
     static const uint64_t addresses[] = {0x0000800000000000, 0x00007fffffffffff,
@@ -442,6 +460,7 @@ static void everything(const struct form *forms, unsigned count, const char *pla
     no_code(forms, count, place);
     null_stacks(forms, count, place);
     return_limit(forms, count, place);
+    order(forms, count, place);
 }
 
 static void protected_mode(void)
