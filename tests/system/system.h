@@ -136,7 +136,7 @@ struct state expect(const char *sdm, const char *name, const struct snippet *sni
 
 /* --- tables */
 
-/* GDT, LDT, IDT and TSS as layout.h says; GDTR, LDTR, IDTR, TR; CR0, CR3, CR4, EFER, DR6, DR7.
+/* GDT, LDT, IDT and TSS as layout.h says; GDTR, LDTR, IDTR, TR; CR0, CR3, CR4, EFER, DR6, DR7, FPU.
  * Scratch descriptors are 0. */
 void tables_reset(void);
 void pages_reset(void); /* the page tables alone */

@@ -137,6 +137,7 @@ static void registers_reset(void)
     }
     write_dr7(DR7_RESET);
     write_dr6(DR6_RESET);
+    __asm__ volatile("fninit");
 }
 
 void idtr_reset(void)
