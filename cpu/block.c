@@ -447,10 +447,12 @@ static bool fetch_second(struct cpu *cpu, struct fetch *fetch, uint64_t linear)
     return false;
 }
 
-/* Bytes from rip on that CS's limit allows. */
+/* Bytes from rip on that CS's limit allows, or that are canonical. */
 static uint64_t fetch_limit(const struct cpu *cpu, uint64_t rip)
 {
-    return cpu_is_64(cpu) ? ~UINT64_C(0) : (uint64_t)cpu->segs[CS].limit + 1 - rip;
+    if (!cpu_is_64(cpu))
+        return (uint64_t)cpu->segs[CS].limit + 1 - rip;
+    return rip >> 63 ? ~UINT64_C(0) : (UINT64_C(1) << 47) - rip;
 }
 
 static struct insn *insn_append(struct insn *insns, unsigned *count, unsigned *offset)
@@ -476,6 +478,10 @@ static unsigned decode_block(struct cpu *cpu, struct fetch *fetch, uint64_t rip,
         if (result == DECODE_TRUNCATED) {
             if (count)
                 break;
+            if (fetch->available >= limit) { /* WHY first: the next page is not looked at */
+                cpu_fault(cpu, VECTOR_GP, 0);
+                return 0;
+            }
             if (fetch->available > INSN_LENGTH_MAX || fetch_second(cpu, fetch, linear))
                 return 0;
             decode(fetch->bytes, fetch->available, cpu->mode, features, insn);

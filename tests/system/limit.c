@@ -503,9 +503,35 @@ static void protected_mode(void)
     real_limits(true);
 }
 
+/* The snippet is put at the end of a page, and at its limit; the next page is missing. */
+static void limit_before_page(void)
+{
+    enum { NEXT = 0x80200000, DIRECTORIES = PAGE_TABLES + 0x2000 };
+
+    case_begin("3A 6.9", "code that leaves its limit and its page at once: #GP(0), not #PF");
+    qword_at(DIRECTORIES)[(NEXT - 0x200000) >> 21] = FREE_BASE >> 21 << 21 | 0x87;
+    qword_at(DIRECTORIES)[NEXT >> 21] = 0;
+    write_cr3(PAGE_TABLES);
+    for (unsigned cut = 1; cut < 5; cut++) {
+        uint32_t at = NEXT - cut;
+        for (unsigned i = 0; i < cut; i++)
+            *byte_at(at + i) = run_out.start[3 + i]; /* MOV EAX, imm32 */
+        for (unsigned beyond = 0; beyond < 2; beyond++) {
+            gdt_set(CODE_SEGMENT, descriptor(at, cut - 1 + (beyond ? 16 : 0), 0xfb, SIZE_32));
+            struct state start = start_at(&run_out, 3);
+            start.cs = CODE_SEGMENT | 3;
+            start.ip = 0;
+            case_attempt(&run_out, &start, beyond ? fault(VECTOR_PF, 4) : fault(VECTOR_GP, 0),
+                         "cut after %u bytes, limit %u", cut, beyond);
+        }
+    }
+    case_end();
+}
+
 static void long_mode(void)
 {
     everything("compatibility mode");
+    limit_before_page();
 }
 
 const struct topic topic = {"limit", protected_mode, long_mode};
