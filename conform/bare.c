@@ -4,7 +4,6 @@
 #include "cpu/block.h"
 #include "cpu/exec.h"
 #include "cpu/system.h"
-#include "translate/engine.h"
 
 #include <errno.h>
 #include <time.h>
@@ -181,14 +180,17 @@ static void watch_stop(struct bare *bare)
 /* --- life */
 
 /* Every block is translated before it runs for the first time. */
-static int attach_engine(struct bare *bare, enum engine engine, struct error *error)
+static int attach_engine(struct bare *bare, enum engine engine, enum windows_use windows,
+                         struct error *error)
 {
-    const struct translate_options options = {.cache_bytes = 1, .threshold = 1};
+    const struct translate_options options = {
+        .cache_bytes = 1, .threshold = 1, .windows = windows};
 
     return engine == ENGINE_TRANSLATE ? translator_attach(bare->cpu, &options, error) : 0;
 }
 
-int bare_init(struct bare *bare, const char *model, enum engine engine, struct error *error)
+int bare_init(struct bare *bare, const char *model, enum engine engine, enum windows_use windows,
+              struct error *error)
 {
     *bare = (struct bare){.engine = engine};
     int result = cpu_model_parse(model, &bare->model, error);
@@ -210,7 +212,7 @@ int bare_init(struct bare *bare, const char *model, enum engine engine, struct e
     bare->physmem.ops = (struct physmem_ops){
         .code_written = code_written, .page_changed = page_changed, .opaque = bare};
     bare->cpu = cpu_new(0, &bare->model, &bare->physmem, &ops, bare);
-    result = bare->cpu ? attach_engine(bare, engine, error)
+    result = bare->cpu ? attach_engine(bare, engine, windows, error)
                        : error_set(error, ENOMEM, "no memory left for a processor");
     if (result)
         bare_free(bare);

@@ -7,6 +7,7 @@
 #define CONFORM_BARE_H
 
 #include "cpu/cpu.h"
+#include "translate/engine.h"
 
 #include <pthread.h>
 
@@ -33,9 +34,10 @@ struct bare {
 /* "interp", "translate" */
 const char *engine_name(enum engine engine);
 
-/* `model` as -cpu takes it.  Negative errno, and the line, when the host has not got the memory, or
- * lets none be executed. */
-int bare_init(struct bare *bare, const char *model, enum engine engine, struct error *error);
+/* `model` as -cpu takes it; `windows` is the translator's.  Negative errno, and the line, when the host
+ * has not got the memory, or lets none be executed. */
+int bare_init(struct bare *bare, const char *model, enum engine engine, enum windows_use windows,
+              struct error *error);
 void bare_free(struct bare *bare);
 /* From now on it is bare_run_until_halt() that runs it, not bare_run_instruction().  Negative
  * errno.

@@ -1,5 +1,6 @@
 /* The command line of `ring3 conform`. */
 #include "conform/conform.h"
+#include "conform/host_run.h"
 #include "conform/suite.h"
 
 #include "base/log.h"
@@ -8,10 +9,13 @@
 #include <getopt.h>
 #include <stdlib.h>
 
+enum { HOST_SEED = 1, HOST_COUNT = 200000 };
+
 static void print_help(FILE *out)
 {
     fputs(
         "ring3 conform [options] FILE...\n"
+        "ring3 conform --host [options]\n"
         "Runs vectors: captured from real processors (MOO, JSON), or in ring3's own format (.r3v), "
         "plain or gzipped.\n"
         "  --cpu 8086|286|386  run all files as this processor's, whatever they say\n"
@@ -21,13 +25,19 @@ static void print_help(FILE *out)
         "  --fail-fast         stop at the first failure\n"
         "  --shard I/N         run part I of N\n"
         "  --merge             the files are the --json reports of all shards: add them up\n"
-        "  --engine interp|translate|both   the engines to test; interp unless given\n"
-        "  --case N            only the N-th case of each file\n"
+        "  --engine interp|translate|both   the engines to test; interp unless given, both with "
+        "--host\n"
+        "  --case N            only the N-th case of each file, or of the seed\n"
         "  -d in_asm,out_asm   log the cases' code and what it is translated to\n"
         "  --coverage          list the rows of the opcode table with the cases that reached them\n"
         "  --tap, --json       this format on stdout instead of the table\n"
         "  --junit FILE        write a JUnit report too\n"
         "  --help              this list\n"
+        "With --host, generated instructions run on this host's own processor too:\n"
+        "  --count N           so many cases; 200000 unless given\n"
+        "  --seed N            of the dice; 1 unless given: the same cases in every run\n"
+        "  --rows NAMES        only these rows of the opcode table: 'ADD_EvGv,VFMADD*'\n"
+        "  --save FOLDER       write each row's first case that differs there, minimised, as .r3v\n"
         "The exit status is 0 only if every file was whole and every case passed.\n",
         out);
 }
@@ -70,12 +80,17 @@ static int parse_engine(struct suite_options *options, const char *text, struct 
     return 0;
 }
 
-static int parse_case(struct suite_options *options, const char *text, struct error *error)
+/* A decimal number of at least `least`. */
+static int parse_number(const char *name, const char *text, uint64_t least, uint64_t *to,
+                        struct error *error)
 {
-    int end = 0;
+    char *end;
 
-    if (sscanf(text, "%u%n", &options->number, &end) != 1 || text[end] || !options->number)
-        return error_set(error, EINVAL, "--case %s: write a number from 1 on", text);
+    errno = 0;
+    *to = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || *to < least)
+        return error_set(error, EINVAL, "--%s %s: write a number from %u on", name, text,
+                         (unsigned)least);
     return 0;
 }
 
@@ -93,6 +108,11 @@ enum {
     OPTION_TAP,
     OPTION_JSON,
     OPTION_JUNIT,
+    OPTION_HOST,
+    OPTION_SEED,
+    OPTION_COUNT,
+    OPTION_ROWS,
+    OPTION_SAVE,
     OPTION_HELP
 };
 
@@ -110,6 +130,11 @@ static const struct option option_table[] = {
     {"tap", no_argument, NULL, OPTION_TAP},
     {"json", no_argument, NULL, OPTION_JSON},
     {"junit", required_argument, NULL, OPTION_JUNIT},
+    {"host", no_argument, NULL, OPTION_HOST},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"count", required_argument, NULL, OPTION_COUNT},
+    {"rows", required_argument, NULL, OPTION_ROWS},
+    {"save", required_argument, NULL, OPTION_SAVE},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -139,7 +164,7 @@ static int parse_option(struct suite_options *options, int option, char *const a
     case OPTION_ENGINE:
         return parse_engine(options, optarg, error);
     case OPTION_CASE:
-        return parse_case(options, optarg, error);
+        return parse_number("case", optarg, 1, &options->number, error);
     case OPTION_COVERAGE:
         options->coverage = true;
         return 0;
@@ -154,6 +179,19 @@ static int parse_option(struct suite_options *options, int option, char *const a
     case OPTION_JUNIT:
         options->junit = optarg;
         return 0;
+    case OPTION_HOST:
+        options->host = true;
+        return 0;
+    case OPTION_SEED:
+        return parse_number("seed", optarg, 0, &options->seed, error);
+    case OPTION_COUNT:
+        return parse_number("count", optarg, 1, &options->count, error);
+    case OPTION_ROWS:
+        options->rows = optarg;
+        return 0;
+    case OPTION_SAVE:
+        options->save = optarg;
+        return 0;
     case ':':
         return error_set(error, EINVAL, "%s: needs a value; see ring3 conform --help",
                          argv[optind - 1]);
@@ -163,6 +201,25 @@ static int parse_option(struct suite_options *options, int option, char *const a
     }
 }
 
+/* What does not go together. */
+static int check_options(const struct suite_options *options, bool files, struct error *error)
+{
+    if (options->tap && options->json)
+        return error_set(error, EINVAL, "--tap and --json both write to stdout; choose one");
+    if (options->coverage && (options->tap || options->json || options->merge))
+        return error_set(error, EINVAL, "--coverage goes with neither --tap, --json nor --merge");
+    if (!options->host && (options->rows || options->save))
+        return error_set(error, EINVAL, "--rows and --save go with --host only");
+    if (options->host && (options->processor || options->only || options->merge))
+        return error_set(error, EINVAL,
+                         "--host goes with neither --cpu, --only nor --merge; --rows chooses rows");
+    if (options->host && files)
+        return error_set(error, EINVAL, "--host generates its cases; leave out the files");
+    if (!options->host && !files)
+        return error_set(error, EINVAL, "conform: no files; see ring3 conform --help");
+    return 0;
+}
+
 /* 1: help was given. */
 static int parse(struct suite *suite, int argc, char *const argv[], struct error *error)
 {
@@ -170,7 +227,7 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
     int option, result = 0;
 
     *options = (struct suite_options){
-        .engines = 1u << ENGINE_INTERP, .shard = 1, .shards = 1, .model = SUITE_MODEL};
+        .shard = 1, .shards = 1, .model = SUITE_MODEL, .seed = HOST_SEED, .count = HOST_COUNT};
     optind = 0; /* WHY: starts getopt afresh, for a second call in one process */
     while (!result && (option = getopt_long(argc, argv, ":d:", option_table, NULL)) >= 0) {
         if (option == OPTION_HELP) {
@@ -179,13 +236,10 @@ static int parse(struct suite *suite, int argc, char *const argv[], struct error
         }
         result = parse_option(options, option, argv, error);
     }
-    if (!result && options->tap && options->json)
-        result = error_set(error, EINVAL, "--tap and --json both write to stdout; choose one");
-    if (!result && options->coverage && (options->tap || options->json || options->merge))
-        result = error_set(error, EINVAL, "--coverage goes with neither --tap, --json nor --merge");
-    if (!result && optind == argc)
-        result = error_set(error, EINVAL, "conform: no files; see ring3 conform --help");
-    return result;
+    if (!options->engines)
+        options->engines =
+            options->host ? 1u << ENGINE_INTERP | 1u << ENGINE_TRANSLATE : 1u << ENGINE_INTERP;
+    return result ? result : check_options(options, argc > optind, error);
 }
 
 static void report(const struct suite *suite)
@@ -206,8 +260,8 @@ static int run_files(struct suite *suite, char *const paths[], unsigned count, s
         suite_file(suite, paths[i], i + 1, count);
     report_progress_end(suite);
     if (suite->options.number && !suite->seen && !suite->files_damaged)
-        return error_set(error, EINVAL, "--case %u: no file has so many that are asked for",
-                         suite->options.number);
+        return error_set(error, EINVAL, "--case %llu: no file has so many that are asked for",
+                         (unsigned long long)suite->options.number);
     if (suite->options.only && !suite->seen && !suite->files_damaged)
         return error_set(error, EINVAL,
                          "--only %s: no case has such an opcode; write it as in F6.3 or 0F.A*",
@@ -226,10 +280,11 @@ int conform_main(int argc, char *const argv[], FILE *out, FILE *err)
     if (!result) {
         char *const *paths = argv + optind;
         unsigned count = (unsigned)(argc - optind);
-        result = suite.options.merge ? merge_reports(&suite, paths, count, &error)
-                                     : run_files(&suite, paths, count, &error);
+        result = suite.options.host    ? host_run(&suite, &error)
+                 : suite.options.merge ? merge_reports(&suite, paths, count, &error)
+                                       : run_files(&suite, paths, count, &error);
         /* A sum that is not whole would only mislead. */
-        if (!result || !suite.options.merge)
+        if (!result || !(suite.options.merge || suite.options.host))
             report(&suite);
         if (!result && suite.options.junit)
             result = report_junit(&suite, &error);

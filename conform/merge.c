@@ -198,9 +198,9 @@ static int merge_difference(struct part *part, struct suite *suite, struct tally
     if (sscanf(part->line, " {\"cases\": %llu, \"name\": \"%n", &cases, &end) != 1 || !end ||
         !read_text(part->line + end, name, sizeof name))
         return malformed(part, error);
-    for (unsigned n = 0; n < difference_count; n++)
-        if (!strcmp(differences[n].name, name)) {
-            suite->by_difference[n] += cases;
+    for (unsigned n = 0; n < suite_excuses(); n++)
+        if (!strcmp(suite_excuse(n).name, name)) {
+            suite->by_excuse[n] += cases;
             return 0;
         }
     return malformed(part, error);

@@ -30,8 +30,11 @@ void report_progress(struct suite *suite, unsigned file, unsigned files, double 
     for (unsigned i = 0; i < PROGRESS_WIDTH; i++)
         bar[i] = i < done ? '=' : ' ';
     bar[PROGRESS_WIDTH] = 0;
-    fprintf(suite->err, "\r[%s] file %u of %u, %llu cases, %llu failed", bar, file, files,
-            number(suite->total.cases), number(suite->total.failed));
+    fprintf(suite->err, "\r[%s] ", bar);
+    if (suite->files)
+        fprintf(suite->err, "file %u of %u, ", file, files);
+    fprintf(suite->err, "%llu cases, %llu failed", number(suite->total.cases),
+            number(suite->total.failed));
     fflush(suite->err);
 }
 
@@ -127,8 +130,8 @@ void report_command(FILE *to, const struct suite *suite, const char *path, enum 
 
     fputs("  alone:  ", to);
     print_word(to, program_invocation_name);
-    fprintf(to, " conform --engine %s --case %u", engine == ENGINE_TRANSLATE ? "translate" : "both",
-            suite->number);
+    fprintf(to, " conform --engine %s --case %llu",
+            engine == ENGINE_TRANSLATE ? "translate" : "both", number(suite->number));
     if (options->strict)
         fputs(" --strict", to);
     if (options->processor)
@@ -138,6 +141,21 @@ void report_command(FILE *to, const struct suite *suite, const char *path, enum 
     fputs(" -d in_asm,out_asm", to);
     print_word(to, path);
     fputc('\n', to);
+}
+
+void report_host_command(FILE *to, const struct suite *suite, enum engine engine, uint64_t n)
+{
+    const struct suite_options *options = &suite->options;
+
+    fputs("  alone:  ", to);
+    print_word(to, program_invocation_name);
+    fprintf(to, " conform --host --engine %s --seed %llu --case %llu",
+            engine == ENGINE_TRANSLATE ? "translate" : "both", number(options->seed), number(n));
+    if (options->rows) {
+        fputs(" --rows", to);
+        print_word(to, options->rows);
+    }
+    fputs(" -d in_asm,out_asm\n", to);
 }
 
 /* --- one case of ring3's own format */
@@ -222,14 +240,14 @@ static void print_differences(const struct suite *suite)
 {
     bool headed = false;
 
-    for (unsigned n = 0; n < difference_count; n++) {
-        if (!suite->by_difference[n])
+    for (unsigned n = 0; n < suite_excuses(); n++) {
+        if (!suite->by_excuse[n])
             continue;
         if (!headed)
             fputs("\n   cases  difference\n", suite->out);
         headed = true;
-        fprintf(suite->out, "%8llu  %s: %s\n", number(suite->by_difference[n]), differences[n].name,
-                differences[n].cause);
+        fprintf(suite->out, "%8llu  %s: %s\n", number(suite->by_excuse[n]), suite_excuse(n).name,
+                suite_excuse(n).cause);
     }
 }
 
@@ -275,11 +293,16 @@ void report_table(const struct suite *suite)
                 number(row.tally->lacking));
     print_differences(suite);
     print_lacking(suite);
-    fprintf(suite->out,
-            "\n%llu cases in %u files: %llu passed, %llu excused by named differences, "
-            "%llu failed",
-            number(suite->total.cases), suite->files, number(suite->total.passed),
-            number(suite->total.excused), number(suite->total.failed));
+    fprintf(suite->out, "\n%llu cases ", number(suite->total.cases));
+    if (suite->files)
+        fprintf(suite->out, "in %u files", suite->files);
+    else
+        fputs("on the host", suite->out);
+    if (suite->options.host)
+        fprintf(suite->out, ", of %u rows, seed %llu", suite->host_rows,
+                number(suite->options.seed));
+    fprintf(suite->out, ": %llu passed, %llu excused by named differences, %llu failed",
+            number(suite->total.passed), number(suite->total.excused), number(suite->total.failed));
     print_not_run(suite, &suite->total);
     if (suite->files_damaged)
         fprintf(suite->out, "; %u files damaged or unreadable", suite->files_damaged);
@@ -418,14 +441,14 @@ void report_json(const struct suite *suite)
     }
     fputs("\n  ],\n  \"differences\": [", suite->out);
     separator = "";
-    for (unsigned n = 0; n < difference_count; n++) {
-        if (!suite->by_difference[n])
+    for (unsigned n = 0; n < suite_excuses(); n++) {
+        if (!suite->by_excuse[n])
             continue;
         fprintf(suite->out, "%s\n    {\"cases\": %llu, \"name\": ", separator,
-                number(suite->by_difference[n]));
-        json_text(suite->out, differences[n].name);
+                number(suite->by_excuse[n]));
+        json_text(suite->out, suite_excuse(n).name);
         fputs(", \"cause\": ", suite->out);
-        json_text(suite->out, differences[n].cause);
+        json_text(suite->out, suite_excuse(n).cause);
         fputc('}', suite->out);
         separator = ",";
     }

@@ -57,7 +57,7 @@ struct runner *runner_new(const struct processor *processor, enum engine engine,
         return NULL;
     }
     runner->processor = processor;
-    if (bare_init(&runner->bare, processor->model, engine, error)) {
+    if (bare_init(&runner->bare, processor->model, engine, WINDOWS_AUTO, error)) {
         free(runner);
         return NULL;
     }

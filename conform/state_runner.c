@@ -21,7 +21,7 @@ struct state_runner *state_runner_new(const char *model, enum engine engine, str
         free(runner);
         return NULL;
     }
-    if (bare_init(&runner->bare, model, engine, error)) {
+    if (bare_init(&runner->bare, model, engine, WINDOWS_AUTO, error)) {
         free(runner->expected);
         free(runner);
         return NULL;

@@ -1,15 +1,13 @@
 /* Files in, counts out. */
 #include "conform/suite.h"
 
+#include "conform/host_compare.h"
 #include "conform/source.h"
 #include "cpu/decode.h"
 #include "cpu/exec.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* From good to bad. */
-enum verdict { VERDICT_PASSED, VERDICT_EXCUSED, VERDICT_LACKING, VERDICT_FAILED };
 
 static const char *const engine_sets[1 << ENGINES] = {"", "interp", "translate", "both"};
 
@@ -88,32 +86,25 @@ static struct section *section_to_run(struct suite *suite, const struct processo
 
 /* --- one case */
 
-/* A case as reports name it. */
-struct label {
-    const char *path, *name;
-    int name_length;
-    unsigned index;
-};
-
-static struct label label_of(const char *path, const struct test_case *test)
+static struct suite_label label_of(const char *path, const struct test_case *test)
 {
-    return (struct label){.path = path,
-                          .name = test->name ? test->name : "",
-                          .name_length = (int)test->name_length,
-                          .index = test->index};
+    return (struct suite_label){.path = path,
+                                .name = test->name ? test->name : "",
+                                .name_length = (int)test->name_length,
+                                .index = test->index};
 }
 
-static void note_failure(struct suite *suite, struct tally *tally, const struct label *label)
+static void note_failure(struct suite *suite, struct tally *tally, const struct suite_label *label)
 {
     suite->stop |= suite->options.fail_fast;
     if (tally->failed > 1)
         return;
     tally->first_number = suite->seen;
-    snprintf(tally->first, sizeof tally->first, "%s case %u: %.*s", label->path, label->index,
-             label->name_length, label->name);
+    snprintf(tally->first, sizeof tally->first, "%s case %llu: %.*s", label->path,
+             (unsigned long long)label->index, label->name_length, label->name);
 }
 
-static FILE *report_stream(struct suite *suite)
+FILE *suite_report_stream(struct suite *suite)
 {
     report_progress_end(suite);
     return suite->options.tap || suite->options.json ? suite->err : suite->out;
@@ -124,14 +115,27 @@ static void report_failure(struct suite *suite, struct section *section, const c
 {
     if (suite->total.failed)
         return;
-    FILE *to = report_stream(suite);
+    FILE *to = suite_report_stream(suite);
     report_case(
         to, path, engine, occurrence,
         instruction_mnemonic(occurrence->instruction.key, CODE_16, &section->model.features));
     report_command(to, suite, path, engine);
 }
 
-static void count(struct tally *tally, enum verdict verdict)
+unsigned suite_excuses(void)
+{
+    return difference_count + host_freedom_count;
+}
+
+struct excuse suite_excuse(unsigned n)
+{
+    if (n < difference_count)
+        return (struct excuse){differences[n].name, differences[n].cause};
+    const struct host_freedom *freedom = &host_freedoms[n - difference_count];
+    return (struct excuse){freedom->name, freedom->reason};
+}
+
+void suite_count(struct tally *tally, enum verdict verdict)
 {
     tally->cases++;
     tally->passed += verdict == VERDICT_PASSED;
@@ -171,8 +175,7 @@ static int run_in_engine(struct suite *suite, struct section *section, enum engi
     return 0;
 }
 
-/* Notes that an engine has run the row. */
-static void reach(struct suite *suite, enum engine engine, unsigned row, bool translated)
+void suite_reach(struct suite *suite, enum engine engine, unsigned row, bool translated)
 {
     if (row < OPCODE_COUNT && (engine != ENGINE_TRANSLATE || translated))
         suite->reached[engine][row]++;
@@ -212,16 +215,17 @@ static int run_engines(struct suite *suite, struct section *section, const char 
                       verdicts[ENGINE_TRANSLATE] == VERDICT_EXCUSED && !engines_agree(outcomes);
         if (strays)
             verdicts[engine] = VERDICT_FAILED;
-        count(&suite->by_engine[engine], verdicts[engine]);
+        suite_count(&suite->by_engine[engine], verdicts[engine]);
         if (suite->options.coverage && verdicts[engine] != VERDICT_FAILED)
-            reach(suite, engine, row_of(section, occurrence->test), outcomes[engine].translated);
+            suite_reach(suite, engine, row_of(section, occurrence->test),
+                        outcomes[engine].translated);
         if (verdicts[engine] == VERDICT_FAILED && *worst != VERDICT_FAILED)
             report_failure(suite, section, path, engine, occurrence);
         if (verdicts[engine] > *worst)
             *worst = verdicts[engine];
     }
     for (unsigned n = 0; n < difference_count; n++)
-        suite->by_difference[n] += rows >> n & 1;
+        suite->by_excuse[n] += rows >> n & 1;
     return 0;
 }
 
@@ -235,9 +239,8 @@ static bool is_wanted(struct suite *suite, uint16_t key)
     return suite->seen++ % suite->options.shards == suite->options.shard - 1;
 }
 
-/* Counts a case, whatever has become of it; `problem`: why it could not be run, or NULL. */
-static void settle(struct suite *suite, struct tally *tally, const struct label *label,
-                   enum verdict verdict, const struct error *problem)
+void suite_settle(struct suite *suite, struct tally *tally, const struct suite_label *label,
+                  enum verdict verdict, const struct error *problem)
 {
     if (problem) {
         struct error line;
@@ -245,8 +248,8 @@ static void settle(struct suite *suite, struct tally *tally, const struct label 
         complain(suite, line.text);
         verdict = VERDICT_FAILED;
     }
-    count(tally, verdict);
-    count(&suite->total, verdict);
+    suite_count(tally, verdict);
+    suite_count(&suite->total, verdict);
     if (verdict == VERDICT_FAILED)
         note_failure(suite, tally, label);
 }
@@ -255,7 +258,7 @@ static void run_case(struct suite *suite, struct section *section, const char *p
                      const struct test_case *test)
 {
     struct occurrence occurrence = {.processor = section->processor, .test = test};
-    const struct label label = label_of(path, test);
+    const struct suite_label label = label_of(path, test);
     enum verdict verdict;
     struct error error;
 
@@ -263,8 +266,8 @@ static void run_case(struct suite *suite, struct section *section, const char *p
     if (!is_wanted(suite, occurrence.instruction.key))
         return;
     int result = run_engines(suite, section, path, &occurrence, &verdict, &error);
-    settle(suite, &section->tallies[occurrence.instruction.key], &label, verdict,
-           result ? &error : NULL);
+    suite_settle(suite, &section->tallies[occurrence.instruction.key], &label, verdict,
+                 result ? &error : NULL);
 }
 
 /* --- one case of ring3's own format */
@@ -272,7 +275,7 @@ static void run_case(struct suite *suite, struct section *section, const char *p
 static void report_state_failure(struct suite *suite, const char *path, enum engine engine,
                                  const struct state_case *c, const struct state_outcome *outcome)
 {
-    FILE *to = report_stream(suite);
+    FILE *to = suite_report_stream(suite);
 
     report_state_case(to, path, engine, c, outcome);
     report_command(to, suite, path, engine);
@@ -290,7 +293,7 @@ static bool lacks_features(struct suite *suite, const struct section *section,
         suite->by_feature[feature] += feature_has(&lacks, feature);
     for (enum engine engine = 0; engine < ENGINES; engine++)
         if (runs_in(suite, engine))
-            count(&suite->by_engine[engine], VERDICT_LACKING);
+            suite_count(&suite->by_engine[engine], VERDICT_LACKING);
     return true;
 }
 
@@ -311,9 +314,9 @@ static int run_state_engines(struct suite *suite, struct section *section, const
         if (result)
             return result;
         bool passed = state_outcome_passed(&outcome);
-        count(&suite->by_engine[engine], passed ? VERDICT_PASSED : VERDICT_FAILED);
+        suite_count(&suite->by_engine[engine], passed ? VERDICT_PASSED : VERDICT_FAILED);
         if (passed)
-            reach(suite, engine, outcome.row, outcome.translated);
+            suite_reach(suite, engine, outcome.row, outcome.translated);
         if (!passed && !suite->total.failed && *worst == VERDICT_PASSED)
             report_state_failure(suite, path, engine, c, &outcome);
         if (!passed)
@@ -325,7 +328,7 @@ static int run_state_engines(struct suite *suite, struct section *section, const
 static void run_state_case(struct suite *suite, struct section *section, const char *path,
                            const struct state_case *c)
 {
-    const struct label label = {
+    const struct suite_label label = {
         .path = path, .name = c->name, .name_length = sizeof c->name, .index = c->line};
     uint16_t key =
         instruction_modern_key(c->code, c->code_length, state_case_code_size(c) == CODE_64);
@@ -335,7 +338,7 @@ static void run_state_case(struct suite *suite, struct section *section, const c
     if (!is_wanted(suite, key))
         return;
     int result = run_state_engines(suite, section, path, c, &verdict, &error);
-    settle(suite, &section->tallies[key], &label, verdict, result ? &error : NULL);
+    suite_settle(suite, &section->tallies[key], &label, verdict, result ? &error : NULL);
 }
 
 /* --- files */

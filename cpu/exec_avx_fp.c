@@ -98,12 +98,26 @@ FLOAT(VCVTPH2PS_VW, "vcvtph2ps", SHAPE_WIDENS)
 
 /* To halves, which may go to memory: V is the source, W the destination. */
 LANE_IMMEDIATE(halves_of, "vcvtps2ph", LANE_UNARY, 8)
+/* Has an unmasked underflow come of it?  SDM 1 §14.4.1: FTZ does not count here, so that no second run
+ * (sse_check_again()) tells of a tiny result that is exact. */
+static bool traps_tiny_half(const struct cpu *cpu, const union vector *result)
+{
+    if (cpu->mxcsr & MXCSR_UE << MXCSR_MASK_SHIFT)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        if (result->w[i] & 0x3ff && !(result->w[i] & 0x7c00))
+            return true;
+    return false;
+}
+
 static void convert_halves(struct cpu *cpu, const struct insn *insn, union vector *result)
 {
     for (unsigned i = 0; i < avx_bytes(insn) / 16; i++) {
         const __m128i from = avx_lane(&cpu->xmm[insn->reg], i);
         result->q[i] = (uint64_t)_mm_cvtsi128_si64(halves_of(from, from, insn->vex.imm));
     }
+    if (unlikely(traps_tiny_half(cpu, result)))
+        _mm_setcsr(_mm_getcsr() | MXCSR_UE);
 }
 static never_inline bool store_halves(struct cpu *cpu, const struct insn *insn)
 {

@@ -5,7 +5,7 @@
 #include "cpu/decode.h"
 #include "cpu/msr.h"
 #include "tests/exec_alone.h"
-#include "tests/vex_bytes.h"
+#include "conform/vex_bytes.h"
 
 enum { FUZZ_CODE_MAX = 48, FUZZ_BYTES_MAX = FUZZ_CODE_MAX * 3 * INSN_LENGTH_MAX + 16 };
 

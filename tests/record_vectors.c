@@ -7,16 +7,17 @@
  * memory form in 64-bit code, at CPL 3, reduced to what the outcome depends on.  The interpreter
  * has no part in it.
  */
+#include "conform/host_encode.h"
+#include "conform/host_generate.h"
+#include "conform/host_process.h"
+#include "conform/host_save.h"
 #include "conform/r3v.h"
-#include "cpu/decode.h"
-#include "cpu/exec.h"
-#include "cpu/system.h"
-#include "tests/exec_cases.h"
+#include "cpu/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 4000, TRIES_TO_TELL = 2000, CHUNK = 16, CHUNKS = SANDBOX_BYTES / CHUNK };
+enum { TRIES = 4000, TRIES_TO_TELL = 2000, CHUNK = 16, CHUNKS = HOST_DATA_BYTES / CHUNK };
 
 /* What a case can be without, each with the value that it then has. */
 enum item {
@@ -33,9 +34,14 @@ enum item {
     ITEMS = ITEM_DATA + CHUNKS,
 };
 
+struct recorder {
+    struct host_process process;
+    struct host_generator generator;
+};
+
 struct image {
-    struct cpu_state state; /* but fx.st[n] is the physical register n */
-    uint8_t data[SANDBOX_BYTES];
+    struct host_state state; /* but fx.st[n] is the physical register n */
+    uint8_t data[HOST_DATA_BYTES];
 };
 
 /* Rows whose outcome is each processor's own: x87.r3v, state.r3v and approximate.r3v have them by
@@ -78,34 +84,47 @@ static bool is_left_out(const struct opcode_row *row)
     return false;
 }
 
+static _Noreturn void die(const char *text)
+{
+    fprintf(stderr, "record_vectors: %s\n", text);
+    exit(EXIT_FAILURE);
+}
+
 /* --- running */
 
 /* fx.st[] of the physical registers, or back. */
-static void turn_stack(struct fx_image *fx, bool back)
+static void turn_stack(struct host_fx *fx, bool back)
 {
     unsigned top = fx->status >> 11 & 7;
-    struct fx_image from = *fx;
+    struct host_fx from = *fx;
 
     for (unsigned i = 0; i < 8; i++)
         fx->st[i] = from.st[(back ? i - top : i + top) & 7];
 }
 
 /* False: it raised an exception. */
-static bool run(const struct exec_case *c, const struct image *before, struct image *after)
+static bool run(struct recorder *recorder, const struct host_case *c, const struct image *before,
+                struct image *after)
 {
-    struct cpu_outcome outcome;
+    struct host_batch *batch = &recorder->process.batches[HOST_SINGLE];
+    const struct host_result *result = &batch->results[0];
+    struct error error;
 
-    *after = *before;
-    memcpy(host_cpu_data(), before->data, SANDBOX_BYTES);
-    turn_stack(&after->state.fx, false);
-    host_cpu_run(c->bytes, true, &after->state, &outcome);
+    batch->cases[0] = *c;
+    batch->cases[0].state = before->state;
+    turn_stack(&batch->cases[0].state.fx, false);
+    memcpy(batch->cases[0].data, before->data, HOST_DATA_BYTES);
+    host_process_submit(&recorder->process, HOST_SINGLE, 1);
+    if (host_process_wait(&recorder->process, &error))
+        die(error.text);
+    after->state = result->state;
     turn_stack(&after->state.fx, true);
-    memcpy(after->data, host_cpu_data(), SANDBOX_BYTES);
-    return outcome.vector < 0;
+    memcpy(after->data, result->data, HOST_DATA_BYTES);
+    return !result->killed && result->outcome.vector < 0;
 }
 
 /* Exceptions are masked and none is pending; MXCSR and the control word keep their rounding. */
-static void calm(struct cpu_state *state)
+static void calm(struct host_state *state)
 {
     state->fx.control |= 0x3f;
     state->fx.status &= 0x3800;
@@ -121,7 +140,7 @@ struct part {
 
 static struct part part_of(struct image *image, enum item item)
 {
-    struct cpu_state *state = &image->state;
+    struct host_state *state = &image->state;
 
     if (item >= ITEM_DATA)
         return (struct part){image->data + (item - ITEM_DATA) * CHUNK, CHUNK};
@@ -186,17 +205,19 @@ static bool same_effect(struct image *before, struct image *after, struct image 
            !memcmp(expected.state.fx.st, less_after->state.fx.st,
                    sizeof expected.state.fx.st + sizeof expected.state.fx.xmm) &&
            !memcmp(expected.state.upper, less_after->state.upper, sizeof expected.state.upper) &&
-           !memcmp(expected.data, less_after->data, SANDBOX_BYTES);
+           !memcmp(expected.data, less_after->data, HOST_DATA_BYTES);
 }
 
-static void reduce(const struct exec_case *c, struct image *before, struct image *after)
+static void reduce(struct recorder *recorder, const struct host_case *c, struct image *before,
+                   struct image *after)
 {
     static struct image less, less_after;
 
     for (enum item item = 0; item < ITEMS; item++) {
         less = *before;
         leave_out(&less, item);
-        if (run(c, &less, &less_after) && same_effect(before, after, &less, &less_after, item)) {
+        if (run(recorder, c, &less, &less_after) &&
+            same_effect(before, after, &less, &less_after, item)) {
             *before = less;
             *after = less_after;
         }
@@ -205,122 +226,24 @@ static void reduce(const struct exec_case *c, struct image *before, struct image
 
 /* --- writing */
 
-static void put_bytes(struct state *state, unsigned field, const void *low, unsigned bytes,
-                      const void *high)
+static void write_case(const struct recorder *recorder, const struct host_case *from,
+                       const struct image *before, const struct image *after)
 {
-    state->value[field] = (union state_value){{0}};
-    memcpy(state->value[field].bytes, low, bytes);
-    if (high)
-        memcpy(state->value[field].bytes + 16, high, 16);
-}
+    struct host_case c = *from;
+    struct host_result result = {.outcome = {.vector = -1}, .state = after->state};
+    const struct host_event event = {&c, &result, &result};
+    struct state_case to;
 
-static void put_state(struct state *to, const struct cpu_state *from)
-{
-    const struct fx_image *fx = &from->fx;
-
-    for (unsigned i = 0; i < 16; i++) {
-        state_put(to, SF_RAX + i, from->regs[i]);
-        put_bytes(to, SF_V0 + i, fx->xmm[i], 16, from->upper[i]);
-    }
-    state_put(to, SF_RIP, from->rip);
-    state_put(to, SF_RFLAGS, (from->eflags & (F_ARITH | F_DF)) | 2);
-    for (unsigned i = 0; i < 8; i++)
-        put_bytes(to, SF_FPR0 + i, &fx->st[i], 10, NULL);
-    state_put(to, SF_FCW, fx->control);
-    state_put(to, SF_FSW, fx->status);
-    state_put(to, SF_FTW, fx->valid);
-    state_put(to, SF_MXCSR, fx->mxcsr);
-}
-
-static void note_difference(const struct state *from, const struct state *to,
-                            struct state_fields *fields)
-{
-    for (unsigned field = 0; field < STATE_FIELDS; field++)
-        if (memcmp(&from->value[field], &to->value[field], sizeof from->value[field]))
-            state_fields_add(fields, field);
-}
-
-static void add_byte(struct case_memory *memory, unsigned offset, uint8_t value)
-{
-    memory->bytes[memory->count++] =
-        (struct case_byte){.address = SANDBOX_DATA + offset, .value = value};
-}
-
-/* Bytes that are not 0 before, and those that change. */
-static void put_memory(struct state_case *to, const struct image *before, const struct image *after)
-{
-    static struct case_byte initial[SANDBOX_BYTES], final[SANDBOX_BYTES];
-
-    to->initial_memory.bytes = initial;
-    to->final_memory.bytes = final;
-    for (unsigned i = 0; i < SANDBOX_BYTES; i++) {
-        if (before->data[i])
-            add_byte(&to->initial_memory, i, before->data[i]);
-        if (before->data[i] != after->data[i])
-            add_byte(&to->final_memory, i, after->data[i]);
-    }
-}
-
-/* Features without which the bytes are another instruction, or none. */
-static struct feature_set needs_of(const struct exec_case *c, const struct feature_set *host)
-{
-    const uint32_t mode = CODE_64 | MODE_PROTECTED | MODE_OSFXSR | MODE_AVX;
-    struct feature_set needs = {{0}};
-
-    if (opcode_rows[c->insn.row].attributes & A_AVX) /* for XCR0 */
-        feature_add(&needs, FEAT_AVX);
-    for (enum feature feature = 0; feature < FEATURE_COUNT; feature++) {
-        struct feature_set less = *host;
-        struct insn insn;
-        feature_remove(&less, feature);
-        if (*feature_name(feature) &&
-            (decode(c->bytes, INSN_LENGTH_MAX, mode, &less, &insn) != DECODE_OK ||
-             insn.row != c->insn.row || insn.exec == exec_undefined))
-            feature_add(&needs, feature);
-    }
-    return needs;
-}
-
-static void put_ignored(struct state_case *to, const struct exec_case *c)
-{
-    static const uint8_t pointers[] = {SF_FOP, SF_FCS, SF_FIP, SF_FDS, SF_FDP};
-
-    state_put(&to->ignored, SF_RFLAGS, exec_case_undefined_flags(c));
-    if (!(opcode_rows[c->insn.row].attributes & (A_X87 | A_MMX)))
-        return;
-    state_put(&to->ignored, SF_FSW, exec_case_undefined_codes(c));
-    for (unsigned i = 0; i < ARRAY_LENGTH(pointers); i++)
-        memset(to->ignored.value[pointers[i]].bytes, 0xff, state_field_bytes(pointers[i]));
-}
-
-static void write_case(const struct exec_case *c, const struct image *before,
-                       const struct image *after, const struct feature_set *host)
-{
-    const struct opcode_row *row = &opcode_rows[c->insn.row];
-    struct state_case to = {.preset = PRESET_LONG, .cpl = 3, .steps = 1};
-    struct state preset;
-
-    snprintf(to.name, sizeof to.name, "%s %s", row->id,
-             c->insn.memory ? "in memory" : "in registers");
-    snprintf(to.see, sizeof to.see, "SDM %s", row->section);
-    to.needs = needs_of(c, host);
-    memcpy(to.code, c->bytes, c->insn.length);
-    to.code_length = c->insn.length;
-    preset_state(PRESET_LONG, 3, &preset);
-    to.initial = preset;
-    if (row->attributes & A_AVX) {
-        to.initial.value[SF_CR4].word[0] |= CR4_OSXSAVE;
-        state_put(&to.initial, SF_XCR0, XCR0_X87 | XCR0_SSE | XCR0_AVX);
-    }
-    put_state(&to.initial, &before->state);
-    note_difference(&preset, &to.initial, &to.given);
-    to.final = to.initial;
-    put_state(&to.final, &after->state);
-    note_difference(&to.initial, &to.final, &to.expected);
-    put_memory(&to, before, after);
-    put_ignored(&to, c);
+    c.state = before->state;
+    turn_stack(&c.state.fx, false);
+    turn_stack(&result.state.fx, false);
+    memcpy(c.data, before->data, sizeof c.data);
+    memcpy(result.data, after->data, sizeof result.data);
+    if (!host_save(&event, &recorder->generator.features, &to))
+        die("no memory left for a case");
     state_case_write(stdout, &to);
     putchar('\n');
+    state_case_free(&to);
 }
 
 /* --- choosing */
@@ -337,35 +260,38 @@ static bool is_telling(const struct image *before, const struct image *after)
            memcmp(before->state.fx.st, after->state.fx.st,
                   sizeof before->state.fx.st + sizeof before->state.fx.xmm) ||
            memcmp(before->state.upper, after->state.upper, sizeof before->state.upper) ||
-           memcmp(before->data, after->data, SANDBOX_BYTES);
+           memcmp(before->data, after->data, HOST_DATA_BYTES);
 }
 
-static bool is_in_sandbox(const struct exec_case *c)
+/* Does it stay in the sandbox, and do all processors agree about it? */
+static bool is_usable(const struct host_case *c)
 {
-    return !c->memory ||
-           (c->address >= SANDBOX_DATA && c->address <= SANDBOX_DATA + SANDBOX_BYTES - 512);
+    return !(host_case_row(c)->size == SZ_F64 && host_has_prefix(c, 0x66)) &&
+           host_case_fetched(c) >= c->insn.length &&
+           (!c->memory ||
+            (c->address >= HOST_DATA && c->address <= HOST_DATA + HOST_DATA_BYTES - 512));
 }
 
 /* One case of the form; false: the row has none that runs through. */
-static bool record(unsigned row, bool memory, const struct feature_set *host)
+static bool record(struct recorder *recorder, unsigned kind, bool memory)
 {
-    static struct exec_case c;
+    static struct host_case c;
     static struct image before, after;
-    struct random random = {UINT64_C(0x9e3779b97f4a7c15) * (row + 1) ^ memory};
+    const struct host_generator *generator = &recorder->generator;
 
-    for (unsigned tries = 0; tries < TRIES; tries++) {
-        if (!exec_case_make(&c, row, true, host, &random) || c.insn.memory != memory ||
-            !is_in_sandbox(&c))
+    for (uint64_t tries = 0; tries < TRIES; tries++) {
+        if (!host_generate(generator, kind + tries * generator->kind_count, &c) ||
+            c.insn.memory != memory || !is_usable(&c))
             continue;
         before.state = c.state;
-        before.state.rip = SANDBOX_ENTRY;
         turn_stack(&before.state.fx, true);
-        memcpy(before.data, c.data, SANDBOX_BYTES);
+        memcpy(before.data, c.data, HOST_DATA_BYTES);
         calm(&before.state);
-        if (!run(&c, &before, &after) || (tries < TRIES_TO_TELL && !is_telling(&before, &after)))
+        if (!run(recorder, &c, &before, &after) ||
+            (tries < TRIES_TO_TELL && !is_telling(&before, &after)))
             continue;
-        reduce(&c, &before, &after);
-        write_case(&c, &before, &after, host);
+        reduce(recorder, &c, &before, &after);
+        write_case(recorder, &c, &before, &after);
         return true;
     }
     return false;
@@ -373,17 +299,23 @@ static bool record(unsigned row, bool memory, const struct feature_set *host)
 
 int main(void)
 {
-    const struct feature_set host = host_features();
+    static struct recorder recorder;
+    const struct feature_set host = features_of_host();
+    struct error error;
 
-    host_cpu_open();
+    if (host_process_start(&recorder.process, &error) ||
+        host_generator_init(&recorder.generator, 1, NULL, 1u << CODE_64, &host, &error))
+        die(error.text);
     puts(R3V_HEAD);
-    for (unsigned row = 0; row < OPCODE_COUNT; row++) {
-        if (!(opcode_rows[row].modes & X_64) || !exec_case_is_possible(&opcode_rows[row], &host) ||
-            is_left_out(&opcode_rows[row]))
+    for (unsigned kind = 0; kind < recorder.generator.kind_count; kind++) {
+        const struct opcode_row *row = &opcode_rows[recorder.generator.kinds[kind].row];
+        if (is_left_out(row))
             continue;
-        bool in_registers = record(row, false, &host), in_memory = record(row, true, &host);
-        if (!in_registers && !in_memory)
-            fprintf(stderr, "%s: no case runs through\n", opcode_rows[row].id);
+        const bool in_registers = record(&recorder, kind, false);
+        if (!record(&recorder, kind, true) && !in_registers)
+            fprintf(stderr, "%s: no case runs through\n", row->id);
     }
-    return 0;
+    host_generator_free(&recorder.generator);
+    host_process_stop(&recorder.process);
+    return EXIT_SUCCESS;
 }

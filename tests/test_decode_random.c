@@ -9,8 +9,8 @@
 #include "base/bits.h"
 #include "cpu/cpu.h"
 #include "cpu/decode.h"
+#include "conform/vex_bytes.h"
 #include "tests/random.h"
-#include "tests/vex_bytes.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

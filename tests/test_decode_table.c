@@ -3,7 +3,7 @@
  * addresses, immediates and processor state. */
 #include "cpu/decode.h"
 #include "cpu/exec.h"
-#include "tests/vex_bytes.h"
+#include "conform/vex_bytes.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* VEX prefixes for rows of the opcode table. */
-#ifndef TESTS_VEX_BYTES_H
-#define TESTS_VEX_BYTES_H
+#ifndef CONFORM_VEX_BYTES_H
+#define CONFORM_VEX_BYTES_H
 
 #include "cpu/insn.h"
 
