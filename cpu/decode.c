@@ -98,12 +98,11 @@ static bool starts_vex(const struct decoding *d, bool *ended)
 enum { VEX_NOT_R = 0x80, VEX_NOT_X = 0x40, VEX_NOT_B = 0x20, VEX_MAP = 0x1f };
 enum { VEX_W = 0x80, VEX_L = 4 };
 
-/* The rest of a VEX prefix, and the opcode.  An encoding that no instruction can have gets map
- * OPCODE_MAPS. */
+/* The rest of a VEX prefix, and the opcode.  A map that no instruction has is OPCODE_MAPS. */
 static bool read_vex(struct decoding *d, struct insn *insn)
 {
-    const bool barred = d->rex || d->prefix != PREFIX_NONE || insn->lock;
     uint8_t first, last;
+    d->barred = d->rex || d->prefix != PREFIX_NONE || insn->lock;
     if (!decode_byte(d, &first))
         return false;
     last = first & ~VEX_W;
@@ -123,8 +122,6 @@ static bool read_vex(struct decoding *d, struct insn *insn)
     d->vvvv = ~last >> 3 & 15;
     if (d->code != CODE_64) /* SDM: eight registers, and VEX.W is no operand size */
         d->rex = 0;
-    if (barred)
-        d->map = OPCODE_MAPS;
     return decode_byte(d, &d->opcode);
 }
 
@@ -193,7 +190,7 @@ static bool is_undefined_vex(const struct decoding *d, const struct opcode_row *
 static bool is_undefined(const struct decoding *d, const struct opcode_row *row,
                          const struct insn *insn)
 {
-    if (map_is_vex(d->map) && is_undefined_vex(d, row, insn))
+    if (map_is_vex(d->map) && (d->barred || is_undefined_vex(d, row, insn)))
         return true;
     if (insn->lock && !(row->attributes & A_LOCK && insn->memory))
         return true;
@@ -272,6 +269,32 @@ static enum decode_result finish_short(const struct decoding *d, struct insn *in
     return DECODE_TOO_LONG;
 }
 
+/* What the operands of an encoding without a row take: what those of the opcode's other forms and
+ * modes do, and in the maps of three bytes at least a ModRM byte. */
+static const struct opcode_row *unknown_row(const struct decode_index *index,
+                                            const struct decode_slot *slot, unsigned map)
+{
+    static const struct opcode_row none, modrm = {.modrm = M_ANY},
+                                         modrm_immediate = {.modrm = M_ANY, .operand = {O_Ib}};
+    if (slot && slot->count)
+        return &opcode_rows[index->entries[slot->first].row];
+    if (map == MAP_0F3A || map == MAP_VEX_0F3A)
+        return &modrm_immediate;
+    return map == MAP_1 || map == MAP_0F || map == MAP_VEX_0F ? &none : &modrm;
+}
+
+/* WHY: all bytes are fetched before the encoding is found to be undefined: a page fault, and a
+ * sixteenth byte, go before #UD (SDM 3A §6.9; and processors). */
+static enum decode_result finish_unknown(struct decoding *d, const struct opcode_row *row,
+                                         bool has_modrm, struct insn *insn)
+{
+    struct insn shape = *insn;
+    if ((row->modrm != M_NONE && !has_modrm && !decode_byte(d, &shape.modrm)) ||
+        !decode_operands(d, row, &shape))
+        return finish_short(d, insn);
+    return finish(d, insn, exec_undefined);
+}
+
 enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
                           const struct feature_set *features, struct insn *insn)
 {
@@ -288,7 +311,7 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
     if (!read_prefixes(&d, insn) || !read_opcode(&d, insn))
         return finish_short(&d, insn);
     if (d.map == OPCODE_MAPS)
-        return finish(&d, insn, exec_undefined);
+        return finish_unknown(&d, unknown_row(index, NULL, d.map), false, insn);
 
     unsigned mode_bit = d.code == CODE_64 ? X_64 : X_LEGACY;
     unsigned opcode = d.opcode;
@@ -297,13 +320,14 @@ enum decode_result decode(const uint8_t *bytes, size_t available, uint32_t mode,
         opcode = 0x91;
     const struct decode_slot *slot = &index->slots[d.map][opcode];
     if (!(slot->modes & mode_bit))
-        return finish(&d, insn, exec_undefined);
+        return finish_unknown(&d, unknown_row(index, slot, d.map), false, insn);
     if (slot->modrm_modes & mode_bit && !decode_byte(&d, &insn->modrm))
         return finish_short(&d, insn);
 
     unsigned row = find_row(index, slot, mode_bit, &d, insn->modrm);
     if (row == OPCODE_COUNT)
-        return finish(&d, insn, exec_undefined);
+        return finish_unknown(&d, unknown_row(index, slot, d.map), slot->modrm_modes & mode_bit,
+                              insn);
     insn->row = (uint16_t)row;
     if (!decode_operands(&d, &opcode_rows[row], insn))
         return finish_short(&d, insn);

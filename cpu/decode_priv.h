@@ -73,6 +73,7 @@ struct decoding {
     uint8_t vex_form;  /* VEX.W + 2 * VEX.L */
     uint8_t vvvv;      /* a register's number */
     bool vector_index; /* SIB's index is a vector register */
+    bool barred;       /* a VEX prefix behind one that must not stand there */
     const struct feature_set *features;
 };
 

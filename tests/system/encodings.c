@@ -158,6 +158,24 @@ static void take_page(void)
     write_cr3(PAGE_TABLES);
 }
 
+/* Whose last bytes are in the absent page: most do not exist, whatever these are. */
+static const struct {
+    uint8_t bytes[5], count;
+} cut[] = {
+    {{0xf0, 0x81, 0xc0}, 3},             /* LOCK ADD of a register */
+    {{0x81, 0xc0, 1, 2, 3}, 5},          /* ADD EAX, imm32 */
+    {{0x0f}, 1},                         /* a map */
+    {{0x0f, 0x38, 0xff}, 3},             /* nothing; ModRM */
+    {{0x66, 0x0f, 0x3a, 0xff}, 4},       /* nothing; ModRM */
+    {{0x66, 0x0f, 0x3a, 0xff, 0xc0}, 5}, /* nothing; imm8 */
+    {{0x0f, 0xba, 0xc0}, 3},             /* a digit that there is not; imm8 */
+    {{0xc6, 0xc8}, 2},                   /* the same */
+    {{0x82, 0xc0}, 2},                   /* in 64-bit mode nothing; imm8 */
+    {{0xd4}, 1},                         /* the same */
+    {{0xff, 0xb9, 0, 0}, 4},             /* nothing; disp32 */
+    {{0x66, 0xc5, 0xf8, 0x58}, 4},       /* nothing, for the 66; ModRM */
+};
+
 static void page_edge(enum mode mode, const char *place)
 {
     uint8_t bytes[INSN_MAX + 1];
@@ -184,12 +202,10 @@ static void page_edge(enum mode mode, const char *place)
     at_edge(mode, (const uint8_t[]){0x0f, 0x0b}, 2, 0, fault(VECTOR_UD, 0));
     at_edge(mode, (const uint8_t[]){0x0f, 0x04}, 2, 0, fault(VECTOR_UD, 0));
     case_end();
-    case_begin_in("3A 6.9", "bytes of the instruction in an absent page: #PF, before #UD for LOCK",
-                  place);
+    case_begin_in("3A 6.9", "bytes of the instruction in an absent page: #PF, before #UD", place);
     take_page();
-    at_edge(mode, (const uint8_t[]){0xf0, 0x81, 0xc0}, 3, 0, fault(VECTOR_PF, 0));
-    at_edge(mode, (const uint8_t[]){0x81, 0xc0, 1, 2, 3}, 5, 3, fault(VECTOR_PF, 4));
-    at_edge(mode, (const uint8_t[]){0x0f}, 1, 0, fault(VECTOR_PF, 0));
+    for (unsigned i = 0; i < COUNT(cut); i++)
+        at_edge(mode, cut[i].bytes, cut[i].count, i & 1 ? 3 : 0, fault(VECTOR_PF, i & 1 ? 4 : 0));
     case_end();
 }
 
