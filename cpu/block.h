@@ -100,7 +100,7 @@ int block_go_and_link(struct cpu *cpu, unsigned taken);
  * ways. */
 static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64_t linear)
 {
-    const unsigned first = (linear ^ linear >> 14) & (JUMP_CACHE_ENTRIES - 1);
+    const unsigned first = (linear ^ linear >> 16) & (JUMP_CACHE_ENTRIES - 1);
     struct jump_entry *entry = &cpu->jumps[first], *other = &cpu->jumps[first ^ 1];
     return likely(entry->linear == linear) || other->linear != linear ? entry : other;
 }

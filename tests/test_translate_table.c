@@ -73,10 +73,10 @@ static void translate_at_rip(struct rig *rig, const uint8_t *bytes, unsigned len
     struct block *block = block_find(rig->cpu, rig->cpu->rip);
     cr_assert_not_null(block, "%s in %s", what, mode);
     const uint64_t before = translator->count.translated;
-    struct translated *translation = translate_block(translator, rig->cpu, block);
+    struct translated *translation = translate_block(translator, rig->cpu, block, false);
     if (!translation) {
         code_cache_advance(&translator->cache);
-        translation = translate_block(translator, rig->cpu, block);
+        translation = translate_block(translator, rig->cpu, block, false);
     }
     cr_assert_not_null(translation, "%s in %s is not translated", what, mode);
     cr_assert_eq(translator->count.translated, before + 1);

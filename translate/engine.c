@@ -128,7 +128,7 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
     window_faults_in(translator);
     if (unlikely(translation->crossing))
         confirm_crossing(cpu, translation->crossing);
-    uint64_t how = translator->enter(cpu, translation->code + translation->entry);
+    uint64_t how = translator->enter(cpu, translation->body);
     if (cpu->native.x87_live)
         native_x87_store(cpu);
     if (cpu->native.flags_kind)
@@ -188,13 +188,13 @@ static void region_empty(struct translator *translator, struct cpu *cpu, unsigne
 }
 
 static struct translated *translate(struct translator *translator, struct cpu *cpu,
-                                     struct block *block)
+                                     struct block *block, bool follows)
 {
-    struct translated *translation = translate_block(translator, cpu, block);
+    struct translated *translation = translate_block(translator, cpu, block, follows);
     if (!translation) {
         region_empty(translator, cpu, code_cache_next(&translator->cache));
         code_cache_advance(&translator->cache);
-        translation = translate_block(translator, cpu, block);
+        translation = translate_block(translator, cpu, block, false);
         if (!translation)
             return NULL; /* too long for an empty region */
     }
@@ -205,11 +205,11 @@ static struct translated *translate(struct translator *translator, struct cpu *c
 }
 
 static bool block_translate(struct translator *translator, struct cpu *cpu, struct block *block,
-                            uint64_t rip)
+                            uint64_t rip, bool follows)
 {
     if (translator->options.limit && translator->count.translated >= translator->options.limit)
         return false;
-    struct translated *translation = translate(translator, cpu, block);
+    struct translated *translation = translate(translator, cpu, block, follows);
     if (!translation)
         return false;
     block->translation = translation;
@@ -226,7 +226,7 @@ static bool block_translate(struct translator *translator, struct cpu *cpu, stru
 static void translate_straight_on(struct translator *translator, struct cpu *cpu, struct block *block)
 {
     for (unsigned i = 0; i < STRAIGHT_MAX; i++) {
-        struct exit *exit = link_at_end(translator, block->translation);
+        struct exit *exit = link_at_end(block->translation);
         if (!exit || block->dead)
             return;
         const struct insn *insn = &block->insns[exit->insn];
@@ -239,7 +239,7 @@ static void translate_straight_on(struct translator *translator, struct cpu *cpu
             return;
         const uint64_t rip = cpu->block_rip - (cpu->block->gpa & PAGE_OFFSET_MASK) + offset;
         const unsigned region = translator->cache.region;
-        if (!block_translate(translator, cpu, next, rip) || translator->cache.region != region)
+        if (!block_translate(translator, cpu, next, rip, exit->forward) || translator->cache.region != region)
             return;
         link_within_page(translator, exit, next->translation);
         block = next;
@@ -253,7 +253,7 @@ static int exec_counted(struct cpu *cpu, const struct insn *insn)
     struct block *block = (struct block *)((char *)insn - offsetof(struct block, insns));
     if (++block->executions < translator->threshold * cooling_factor(block->heat))
         return block->head(cpu, insn);
-    if (!block_translate(translator, cpu, block, cpu->block_rip)) {
+    if (!block_translate(translator, cpu, block, cpu->block_rip, false)) {
         block->insns[0].exec = block->head;
         return block->head(cpu, insn);
     }

@@ -65,18 +65,17 @@ static void link_to(struct translator *translator, struct exit *exit, struct tra
     if (exit->to)
         incoming_remove(cache, exit);
     incoming_add(cache, to, exit);
-    const uint8_t *code = exit->past_poll ? to->code + to->entry : to->code;
+    const bool skips = exit->past_poll || (exit->forward && !to->crossing);
+    const uint8_t *code = skips ? to->body : to->code;
     patch(cache, exit->jump, code_offset(cache, code_writable(cache, code)));
     translator->count.links++;
 }
 
-struct exit *link_at_end(const struct translator *translator, const struct translated *translation)
+struct exit *link_at_end(const struct translated *translation)
 {
-    const struct code_cache *cache = &translator->cache;
-    const uint32_t end = code_offset(cache, code_writable(cache, translation->code)) + translation->bytes;
     for (unsigned i = 0; i < translation->exit_count; i++) {
         struct exit *exit = &translation->exits[i];
-        if (exit->jump + 4 == end && !exit->guard && !exit->past_poll && !exit->to)
+        if (exit->jump + 4 == translation->end && !exit->guard && !exit->past_poll && !exit->to)
             return exit;
     }
     return NULL;

@@ -1,14 +1,15 @@
 /* A decoded block becomes host code.
  *
  *      code:   cmp [cpu->attention], 0 ; jnz exit         (other blocks jump here)
- *      entry:  …                                          (the interpreter enters here)
- *              the instructions, each by its row's policy
+ *      body:   …                                          (the interpreter, and blocks before it in
+ *              the instructions, each by its row's policy  its page, enter here)
  *              jumps to other blocks, or to the exits
  *      slow:   what is rare: the interpreter executes one instruction, and back
  *      exits:  the way to the run loop
  *
  * Slow paths and exits lie apart from the blocks, so that what runs often is close together; when
- * somebody wants listings, they follow their block.
+ * somebody wants listings, they follow their block.  A block that follows another one's code without a
+ * jump has its poll there too.
  */
 #include "translate/report.h"
 #include "translate/trace_translation.h"
@@ -289,8 +290,21 @@ static void emit_count(struct translating *t)
 
 /* --- its two parts */
 
+/* Where other blocks come in. */
+static void emit_entry(struct translating *t)
+{
+    t->translation->code = code_executable(&t->translator->cache, t->e.at);
+    translate_poll(t);
+    if (t->translation->crossing)
+        translate_crossing_guard(t);
+}
+
 static void emit_rare(struct translating *t)
 {
+    if (!t->translation->code) {
+        emit_entry(t);
+        emit_jump_to(&t->e, t->translation->body);
+    }
     emit_slow_paths(t);
     emit_fault_paths(t);
     translate_exits(t);
@@ -352,6 +366,7 @@ static void keep(struct translating *t)
     struct code_cache *cache = &translator->cache;
     struct translated *translation = t->translation;
     translation->bytes = (uint16_t)(t->e.at - t->e.start);
+    translation->end = code_offset(cache, t->e.at);
     report_callouts(t);
     code_cache_commit(cache, t->e.at);
     if (translation->cold_bytes)
@@ -362,7 +377,7 @@ static void keep(struct translating *t)
 }
 
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
-                                    struct block *block)
+                                    struct block *block, bool follows)
 {
     struct code_cache *cache = &translator->cache;
     struct translating t = {
@@ -380,12 +395,10 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
                            .at = cache->low,
                            .end = cache->low + CODE_BYTES_MAX / 2,
                            .to_code = cache->to_code};
-    t.translation->code = code_executable(cache, t.e.at);
     flags_analyse(&t);
-    translate_poll(&t);
-    if (t.translation->crossing)
-        translate_crossing_guard(&t);
-    t.translation->entry = (uint8_t)(t.e.at - t.e.start);
+    if (!follows)
+        emit_entry(&t);
+    t.translation->body = code_executable(cache, t.e.at);
     emit_count(&t);
     translate_vectors_entry(&t);
     translate_insns(&t);

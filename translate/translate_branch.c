@@ -128,7 +128,8 @@ static bool new_exit(struct translating *t, int64_t target, bool taken, unsigned
     t->exits[*number] = (struct exit){.from = code_offset(cache, t->translation),
                                       .guard = guard ? code_offset(cache, guard) : 0,
                                       .insn = (uint8_t)t->index,
-                                      .taken = taken};
+                                      .taken = taken,
+                                      .forward = same_page && target >= offset_after(t)};
     return true;
 }
 
@@ -253,7 +254,7 @@ static bool call(struct translating *t)
 static void emit_jump_entry(struct emitter *e)
 {
     emit_mov(e, SIZE_64, HOST_T1, HOST_T0);
-    emit_shift_imm(e, 5, SIZE_64, HOST_T1, 14);
+    emit_shift_imm(e, 5, SIZE_64, HOST_T1, 16);
     emit_alu(e, ALU_XOR, SIZE_32, HOST_T1, HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, JUMP_CACHE_ENTRIES - 1);
     _Static_assert(sizeof(struct jump_entry) == 32, "four words an entry");

@@ -36,6 +36,7 @@ struct exit {
     uint8_t insn;      /* index in the block */
     bool taken;        /* by a branch, whose target is checked; else to the next instruction */
     bool past_poll;    /* no interrupt before the target's first instruction */
+    bool forward;      /* the target is farther on in the page: nothing comes round without a poll */
 };
 
 /* Where and when something was last seen to be mapped. */
@@ -52,14 +53,15 @@ struct trace_count {
 struct translated {
     struct block *block;
     uint8_t *code;            /* executable: from another block, polls first */
+    uint8_t *body;            /* the same, past the poll: also from the interpreter */
     struct exit *exits;
     struct mapping *crossing; /* of a block in two pages, else NULL */
     struct trace_count *traced; /* NULL: there is no trace */
     struct translated *region_next;
     uint32_t incoming;        /* the first exit that is linked to here: an offset */
-    uint32_t cold;            /* offset of the code that lies apart */
+    uint32_t end;             /* offset of what follows its code */
+    uint32_t cold;            /* … and of the code that lies apart */
     uint16_t bytes, cold_bytes;
-    uint8_t entry;            /* from the interpreter, past the poll: bytes from `code` */
     uint8_t exit_count;
     bool dead;
 };
@@ -165,15 +167,16 @@ static inline struct translated *place_translation(const struct translator *tran
 
 /* stubs.c */
 void stubs_emit(struct translator *translator);
-/* translate.c: NULL when the region is full. */
+/* translate.c: NULL when the region is full.  `follows`: by far the most come from the code right before,
+ * which goes past the poll. */
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
-                                    struct block *block);
+                                    struct block *block, bool follows);
 /* link.c */
 /* Links the exit, which the cpu has just left by, to the block that it leads to now. */
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
                const struct jump_entry *target);
 /* The exit whose jump ends the translation's code and leads within the page, if it is not linked. */
-struct exit *link_at_end(const struct translator *translator, const struct translated *translation);
+struct exit *link_at_end(const struct translated *translation);
 /* Links the exit to `to`, which lies in the same page. */
 void link_within_page(struct translator *translator, struct exit *exit, struct translated *to);
 /* Unlinks the translation from all others. */
