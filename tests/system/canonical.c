@@ -1,6 +1,6 @@
-/* Topic: addresses that are not canonical: data, stack, branches and table registers.
+/* Topic: addresses that are not canonical: data, stack and branches.
  *
- * Sources: SDM 3A §3.3.7.1, §6.15 (#SS, #GP); 1 §3.3.7.1; 2A LGDT/LIDT, LLDT; 2B LTR. */
+ * Sources: SDM 3A §3.3.7.1, §6.15 (#SS, #GP); 1 §3.3.7.1. */
 #include "model.h"
 
 /* --- data: (RBX), (RBP), (RSP), FS and GS */
@@ -286,47 +286,6 @@ static void last_page(void)
     case_end();
 }
 
-/* --- table registers */
-
-SNIPPET(64, load_gdt, "lgdt (%rbx)");
-SNIPPET(64, load_idt, "lidt (%rbx)");
-SNIPPET(64, load_ldt, "lldt %ax");
-SNIPPET(64, load_tr, "ltr %ax");
-
-static void table_registers(void)
-{
-    case_begin("2A LGDT/LIDT", "LGDT and LIDT of such a base: #GP(0)");
-    for (unsigned i = 0; i < 2 * COUNT(edges) * 2; i++) {
-        const struct snippet *snippet = i & 1 ? &load_idt : &load_gdt;
-        uint64_t base = edges[i / 4] - (i >> 1 & 1);
-        struct state start = start_at(snippet, 0);
-        *word_at(FREE_BASE) = 0xffff;
-        *qword_at(FREE_BASE + 2) = base;
-        start.gpr[RBX] = FREE_BASE;
-        if (is_canonical(base))
-            continue; /* the handlers would be gone */
-        struct state end = case_attempt(snippet, &start, fault(VECTOR_GP, 0), "base %016llx", base);
-        case_check(end.gdtr.base == GDT && end.idtr.base == IDT, "GDTR %x IDTR %x", end.gdtr.base,
-                   end.idtr.base);
-    }
-    case_end();
-
-    case_begin("2A LLDT", "LLDT and LTR of such a base: #GP with the selector");
-    for (unsigned i = 0; i < 2 * COUNT(edges) * 2; i++) {
-        const struct snippet *snippet = i & 1 ? &load_tr : &load_ldt;
-        uint64_t base = edges[i / 4] - (i >> 1 & 1);
-        unsigned access = i & 1 ? TSS_FREE : LDT_KIND;
-        struct state start = start_at(snippet, 0);
-        start.gpr[RAX] = SEL_SCRATCH;
-        gdt_set(SEL_SCRATCH, descriptor((uint32_t)base, 0x67, access, 0));
-        gdt_set(SEL_SCRATCH + 8, base >> 32);
-        if (is_canonical(base))
-            continue; /* nothing is there */
-        case_attempt(snippet, &start, fault(VECTOR_GP, SEL_SCRATCH), "base %016llx", base);
-    }
-    case_end();
-}
-
 /* --- what does not look at the address */
 
 SNIPPET(64, invalidate, "invlpg (%rbx)");
@@ -357,7 +316,6 @@ static void long_mode(void)
     strings();
     branches();
     last_page();
-    table_registers();
     no_access();
 }
 
