@@ -16,6 +16,7 @@ static always_inline int exec_store_table(struct cpu *cpu, const struct insn *in
     uint64_t at = insn_address(cpu, insn), second = (at + 2) & address_mask(insn);
     if (umip_forbids(cpu))
         RAISE_GP0();
+    TRY(mem_check_write(cpu, insn->seg, at, 2));
     TRY(mem_check_write(cpu, insn->seg, second, cpu_is_64(cpu) ? 8 : 4));
     TRY(mem_store16(cpu, insn->seg, at, (uint16_t)table->limit));
     if (cpu_is_64(cpu))
