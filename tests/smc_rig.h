@@ -40,6 +40,14 @@ enum {
         #name,                                                                                     \
         {name##_16_start, name##_32_start, name##_32_start, name##_64_start},                      \
         {name##_16_end, name##_32_end, name##_32_end, name##_64_end}}
+/* The same without 16-bit code. */
+#define SMC_PROGRAM_WIDE(name, TEXT)                                                               \
+    GUEST_CODE(name##_32, ".code32\n77:\n" TEXT("e"));                                             \
+    GUEST_CODE(name##_64, ".code64\n77:\n" TEXT("r"));                                             \
+    static const struct smc_program name = {                                                       \
+        #name,                                                                                     \
+        {NULL, name##_32_start, name##_32_start, name##_64_start},                                 \
+        {NULL, name##_32_end, name##_32_end, name##_64_end}}
 
 struct smc_program {
     const char *name;

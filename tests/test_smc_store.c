@@ -272,11 +272,7 @@ Test(smc_store, a_repeated_store_over_itself)
                   "4f") " + 1], 0x28\n"                                                            \
                         "3: jmp 4f\n .skip 80, 0x90\n"                                             \
                         "4: add cl, 5\n" ROUND
-GUEST_CODE(aliased_32, ".code32\n77:\n" ALIASED());
-GUEST_CODE(aliased_64, ".code64\n77:\n" ALIASED());
-static const struct smc_program aliased = {"aliased",
-                                           {NULL, NULL, aliased_32_start, aliased_64_start},
-                                           {NULL, NULL, aliased_32_end, aliased_64_end}};
+SMC_PROGRAM_WIDE(aliased, ALIASED);
 
 static void map_alias(struct rig *rig, enum smc_mode mode)
 {

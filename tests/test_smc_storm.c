@@ -12,11 +12,7 @@
               "call 2f\n invlpg [" HERE("1b") "]\n" ROUND PAGE_2                                   \
                                               "2: add edi, ebx\n jmp 3f\n" PAGE_3                  \
                                               "3: inc edi\n ret\n"
-GUEST_CODE(reloads_32, ".code32\n77:\n" RELOADS("e"));
-GUEST_CODE(reloads_64, ".code64\n77:\n" RELOADS("r"));
-static const struct smc_program reloads = {"reloads",
-                                           {NULL, NULL, reloads_32_start, reloads_64_start},
-                                           {NULL, NULL, reloads_32_end, reloads_64_end}};
+SMC_PROGRAM_WIDE(reloads, RELOADS);
 
 /* The page at 20000h shows one of two frames, 6000h and 7000h, which hold different code; the
  * program's own PTE lies at [ESI]. */
@@ -31,11 +27,7 @@ static const struct smc_program reloads = {"reloads",
     ".org 77b + 0x1040\n add bl, 7\n ret\n" PAGE_3                                                 \
     "sub bl, 3\n jmp 2f\n .skip 20, 0x90\n 2: sub edi, ebx\n ret\n"                                \
     ".org 77b + 0x2040\n add bl, 11\n ret\n"
-GUEST_CODE(remaps_32, ".code32\n77:\n" REMAPS("e"));
-GUEST_CODE(remaps_64, ".code64\n77:\n" REMAPS("r"));
-static const struct smc_program remaps = {"remaps",
-                                          {NULL, NULL, remaps_32_start, remaps_64_start},
-                                          {NULL, NULL, remaps_32_end, remaps_64_end}};
+SMC_PROGRAM_WIDE(remaps, REMAPS);
 
 static void window_to_page_2(struct rig *rig, enum smc_mode mode)
 {
@@ -52,11 +44,7 @@ static void window_to_page_2(struct rig *rig, enum smc_mode mode)
     "test bp, 3\n jnz 3f\n inc byte ptr [0x6000]\n"                                                \
     "3: test bp, 7\n jnz 3f\n xor byte ptr [0x1ffff], 0x28\n 3: " ROUND PAGE_2                     \
     ".byte 5\n ret\n" PAGE_3 ".byte 9\n inc edi\n ret\n"
-GUEST_CODE(split_32, ".code32\n77:\n" SPLIT("e"));
-GUEST_CODE(split_64, ".code64\n77:\n" SPLIT("r"));
-static const struct smc_program split = {"split",
-                                         {NULL, NULL, split_32_start, split_64_start},
-                                         {NULL, NULL, split_32_end, split_64_end}};
+SMC_PROGRAM_WIDE(split, SPLIT);
 
 static void window_after_add(struct rig *rig, enum smc_mode mode)
 {
@@ -72,11 +60,7 @@ static void window_after_add(struct rig *rig, enum smc_mode mode)
     "xor dword ptr [esi], 0x1000\n mov " R "ax, cr4\n xor al, 0x80\n mov cr4, " R "ax\n"           \
     "xor al, 0x80\n mov cr4, " R "ax\n call " R "cx\n call 2f\n" ROUND PAGE_2                      \
     "add bl, 5\n ret\n 2: inc edi\n ret\n" PAGE_3 "sub bl, 3\n ret\n"
-GUEST_CODE(drops_32, ".code32\n77:\n" DROPS("e"));
-GUEST_CODE(drops_64, ".code64\n77:\n" DROPS("r"));
-static const struct smc_program drops = {"drops",
-                                         {NULL, NULL, drops_32_start, drops_64_start},
-                                         {NULL, NULL, drops_32_end, drops_64_end}};
+SMC_PROGRAM_WIDE(drops, DROPS);
 
 static void all_global(struct rig *rig, enum smc_mode mode)
 {
@@ -121,11 +105,7 @@ static uint32_t sets_a20(struct rig *rig, unsigned access, uint32_t value)
     "mov edx, 0x300\n"                                                                             \
     "1: mov eax, ebp\n out dx, al\n mov " R "cx, 0x106000\n call " R "cx\n call " R                \
     "cx\n" ROUND PAGE_2 "add bl, 5\n jmp 2f\n .skip 9, 0x90\n 2: ret\n"
-GUEST_CODE(wraps_32, ".code32\n77:\n" WRAPS("e"));
-GUEST_CODE(wraps_64, ".code64\n77:\n" WRAPS("r"));
-static const struct smc_program wraps = {"wraps",
-                                         {NULL, wraps_32_start, wraps_32_start, wraps_64_start},
-                                         {NULL, wraps_32_end, wraps_32_end, wraps_64_end}};
+SMC_PROGRAM_WIDE(wraps, WRAPS);
 
 static void other_code_above(struct rig *rig, enum smc_mode mode)
 {
@@ -198,12 +178,7 @@ static void lay_chains(struct rig *rig, enum smc_mode mode)
     "1: call " R "di\n call " R "di\n call " R "di\n call " R "si\n call " R "di\n"                \
     "test bp, 3\n jnz 2f\n inc byte ptr [0x108002]\n inc byte ptr [0x182002]\n"                    \
     "2: " ROUND
-GUEST_CODE(chained_32, ".code32\n77:\n" CHAINED("e"));
-GUEST_CODE(chained_64, ".code64\n77:\n" CHAINED("r"));
-static const struct smc_program chained = {
-    "chained",
-    {NULL, chained_32_start, chained_32_start, chained_64_start},
-    {NULL, chained_32_end, chained_32_end, chained_64_end}};
+SMC_PROGRAM_WIDE(chained, CHAINED);
 
 Test(smc_storm, translations_are_evicted_while_others_lead_to_them)
 {
