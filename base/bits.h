@@ -5,19 +5,18 @@
 #include <stdint.h>
 #include <string.h>
 
-#define likely(condition) __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#define always_inline inline __attribute__((always_inline))
-#define must_check __attribute__((warn_unused_result))
-#define cold_path __attribute__((noinline, cold))
-#define never_inline __attribute__((noinline))
+#define likely(condition)        __builtin_expect(!!(condition), 1)
+#define unlikely(condition)      __builtin_expect(!!(condition), 0)
+#define always_inline            inline __attribute__((always_inline))
+#define must_check               __attribute__((warn_unused_result))
+#define cold_path                __attribute__((noinline, cold))
+#define never_inline             __attribute__((noinline))
 #define printf_like(text, first) __attribute__((__format__(__printf__, text, first)))
 
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define BIT(n) (UINT64_C(1) << (n))
+#define BIT(n)              (UINT64_C(1) << (n))
 /* The object that holds `member` at `pointer`. */
-#define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* LIMIT: guest memory is read through host pointers, so the host must be little-endian. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ring3 needs a little-endian host");

@@ -253,8 +253,7 @@ static void pieces_write(const struct region *region, uint64_t offset, unsigned 
 /* --- one access on the bus */
 
 /* How many of `left` bytes at `address` belong together: to `*region`, or (NULL) to nobody. */
-static unsigned run_length(struct bus *bus, uint64_t address, unsigned left,
-                           struct region **region)
+static unsigned run_length(struct bus *bus, uint64_t address, unsigned left, struct region **region)
 {
     const struct bus_span *span = address <= bus->limit ? span_find(bus, address) : NULL;
     *region = span ? span->region : NULL;
@@ -271,8 +270,8 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
         struct region *region;
         uint64_t at = address + done;
         unsigned run = run_length(bus, at, size - done, &region);
-        uint64_t part = region ? pieces_read(region, at - region->base, run)
-                               : low_bytes(~UINT64_C(0), run);
+        uint64_t part =
+            region ? pieces_read(region, at - region->base, run) : low_bytes(~UINT64_C(0), run);
         value |= part << 8 * done;
         done += run;
     }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 struct region {
-    const char *name; /* shown by "info mtree" */
+    const char *name;      /* shown by "info mtree" */
     uint64_t base, length; /* bytes */
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
     void (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
@@ -30,7 +30,7 @@ enum { BUS_RECENT = 32 };
 
 struct bus {
     const char *name;
-    uint64_t limit; /* highest address */
+    uint64_t limit;          /* highest address */
     struct region **regions; /* all, by priority then age */
     size_t count, capacity;
     struct bus_span *spans; /* the flattened view, by address */

@@ -97,8 +97,8 @@ static void heap_down(struct clock *clock, size_t index)
 
 void timer_init(struct timer *timer, struct clock *clock, void (*fire)(void *), void *opaque)
 {
-    *timer = (struct timer){
-        .clock = clock, .fire = fire, .opaque = opaque, .deadline_ns = CLOCK_NEVER};
+    *timer =
+        (struct timer){.clock = clock, .fire = fire, .opaque = opaque, .deadline_ns = CLOCK_NEVER};
 }
 
 void timer_disarm(struct timer *timer)

@@ -60,6 +60,6 @@ FILE *log_stream(void);
 
 /* A guest asked `device` for nonsense; the result is defined, the line is for the curious. */
 #define guest_error(...) log_line(LOG_GUEST_ERROR, __VA_ARGS__)
-#define log_unimp(...) log_line(LOG_UNIMP, __VA_ARGS__)
+#define log_unimp(...)   log_line(LOG_UNIMP, __VA_ARGS__)
 
 #endif

@@ -11,16 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
 typedef struct { uint64_t v; } gva_t; /* guest linear address, bytes */
 typedef struct { uint64_t v; } gpa_t; /* guest "physical" address, bytes */
 typedef struct { uint64_t v; } vpn_t; /* gva / 4096 */
 typedef struct { uint64_t v; } ppn_t; /* gpa / 4096 */
 typedef struct { uint32_t v; } mpn_t; /* index of a 4 KiB frame in machine memory */
+/* clang-format on */
 
-#define PAGE_SHIFT 12
-#define PAGE_BYTES ((uint64_t)1 << PAGE_SHIFT)
+#define PAGE_SHIFT       12
+#define PAGE_BYTES       ((uint64_t)1 << PAGE_SHIFT)
 #define PAGE_OFFSET_MASK (PAGE_BYTES - 1)
-#define PAGE_MASK (~PAGE_OFFSET_MASK)
+#define PAGE_MASK        (~PAGE_OFFSET_MASK)
 
 #define GVA(value) ((gva_t){(value)})
 #define GPA(value) ((gpa_t){(value)})

@@ -1,7 +1,7 @@
 /* The interpreter against the bare processor: small loops, run by both from the same bytes.
  *
- * Prints a row a loop: guest instructions a second in the interpreter (median of five), and how many
- * times longer it takes than the same loop run natively.  `meson test --benchmark` runs it.
+ * Prints a row a loop: guest instructions a second in the interpreter (median of five), and how
+ * many times longer it takes than the same loop run natively.  `meson test --benchmark` runs it.
  */
 #include "tests/rig.h"
 

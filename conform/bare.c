@@ -183,8 +183,7 @@ static void watch_stop(struct bare *bare)
 static int attach_engine(struct bare *bare, enum engine engine, enum windows_use windows,
                          struct error *error)
 {
-    const struct translate_options options = {
-        .cache_bytes = 1, .threshold = 1, .windows = windows};
+    const struct translate_options options = {.cache_bytes = 1, .threshold = 1, .windows = windows};
 
     return engine == ENGINE_TRANSLATE ? translator_attach(bare->cpu, &options, error) : 0;
 }

@@ -60,7 +60,7 @@ struct suite {
     struct tally by_engine[ENGINES];    /* only the counts */
     unsigned files, files_damaged;
     unsigned host_rows; /* of the opcode table, that the host's cases are of */
-    bool stop; /* --fail-fast */
+    bool stop;          /* --fail-fast */
     double last_progress;
 };
 

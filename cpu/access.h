@@ -21,17 +21,15 @@ must_check bool mem_store_slow(struct cpu *cpu, unsigned seg, uint64_t offset, u
 void *mem_rmw_slow(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size);
 void mem_rmw_commit(struct cpu *cpu);
 
-/* Host address of the access if the shadow allows it at once, else NULL.  A segment known to be flat
- * when this is compiled costs nothing. */
+/* Host address of the access if the shadow allows it at once, else NULL.  A segment known to be
+ * flat when this is compiled costs nothing. */
 static always_inline void *mem_fast(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size,
                                     bool write)
 {
-    const bool flat =
-        __builtin_constant_p(seg) && (seg == SEG_FLAT || seg == SEG_FLAT_STACK);
+    const bool flat = __builtin_constant_p(seg) && (seg == SEG_FLAT || seg == SEG_FLAT_STACK);
     const struct segment *segment = &cpu->segs[seg];
     uint64_t linear = flat ? offset : (segment->base + offset) & cpu->linear_mask;
-    struct shadow_entry *entry =
-        &cpu->view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
+    struct shadow_entry *entry = &cpu->view->entries[linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1)];
     uint64_t end = write ? segment->write_end : segment->read_end;
     uint64_t tag = write ? entry->write_tag : entry->read_tag;
     if (likely((flat || offset + size <= end) && ((linear + (size - 1)) & PAGE_MASK) == tag)) {
@@ -98,7 +96,8 @@ static always_inline void mem_rmw_done(struct cpu *cpu)
         mem_rmw_commit(cpu);
 }
 
-/* Would a write of `length` bytes succeed?  Raises the fault it would; changes only A and D bits. */
+/* Would a write of `length` bytes succeed?  Raises the fault it would; changes only A and D
+ * bits. */
 must_check bool mem_check_write(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length);
 must_check bool mem_check_read(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length);
 
@@ -106,8 +105,8 @@ must_check bool mem_check_read(struct cpu *cpu, unsigned seg, uint64_t offset, u
  * program's own accesses without a segment.  `size` 1, 2, 4, 8. */
 must_check bool mem_system_load(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t *value);
 must_check bool mem_system_store(struct cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
-/* Host address of `length` bytes of one page if the supervisor's view allows the access at once, else
- * NULL: for those that would use mem_system_load or _store several times over. */
+/* Host address of `length` bytes of one page if the supervisor's view allows the access at once,
+ * else NULL: for those that would use mem_system_load or _store several times over. */
 static always_inline void *mem_system_fast(struct cpu *cpu, uint64_t linear, unsigned length,
                                            bool write)
 {
@@ -122,7 +121,8 @@ static always_inline void *mem_system_fast(struct cpu *cpu, uint64_t linear, uns
 must_check bool mem_system_check(struct cpu *cpu, uint64_t linear, unsigned length, bool write);
 
 /* How many elements of `size` bytes from (seg, offset) upwards lie in one page that the shadow
- * reaches directly, at most `count`; *host is where.  0: go element by element.  For REP strings. */
+ * reaches directly, at most `count`; *host is where.  0: go element by element.  For REP
+ * strings. */
 unsigned mem_run(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size, uint64_t count,
                  bool write, uint8_t **host);
 

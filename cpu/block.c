@@ -1,8 +1,8 @@
 /* The cache of decoded blocks.  Invariants: cpu/block.h.
  *
  * A block is found by hash of its physical address and mode, and listed in the RAM page (or two)
- * that its bytes lie in, by the line of its first byte there, so that a write finds what it changes.
- * Code outside RAM shares the lists of one page.
+ * that its bytes lie in, by the line of its first byte there, so that a write finds what it
+ * changes. Code outside RAM shares the lists of one page.
  */
 #include "cpu/block.h"
 #include "base/log.h"
@@ -101,8 +101,8 @@ static unsigned line_of(uint64_t gpa)
     return (unsigned)(gpa & PAGE_OFFSET_MASK) / LINE_BYTES;
 }
 
-/* The block's link in the list of `line`, one of the two it may be in: a block that crosses begins in
- * its first page's last line and goes on in the second's first. */
+/* The block's link in the list of `line`, one of the two it may be in: a block that crosses begins
+ * in its first page's last line and goes on in the second's first. */
 static struct block **line_next(struct block *block, unsigned line)
 {
     return &block->line_next[line_of(block->gpa) != line];
@@ -247,9 +247,8 @@ static void block_kill(struct cpu *cpu, struct block *block)
 
 static bool block_overlaps(const struct block *block, uint64_t gpa, unsigned length)
 {
-    uint64_t first_bytes = block->second_gpa == NO_PAGE
-                               ? block->bytes
-                               : PAGE_BYTES - (block->gpa & PAGE_OFFSET_MASK);
+    uint64_t first_bytes =
+        block->second_gpa == NO_PAGE ? block->bytes : PAGE_BYTES - (block->gpa & PAGE_OFFSET_MASK);
     if (gpa < block->gpa + first_bytes && block->gpa < gpa + length)
         return true;
     return block->second_gpa != NO_PAGE && gpa < block->second_gpa + block->bytes - first_bytes &&
@@ -473,8 +472,8 @@ static unsigned decode_block(struct cpu *cpu, struct fetch *fetch, uint64_t rip,
     unsigned count = 0, offset = 0;
     while (count < max && offset < fetch->available) {
         struct insn *insn = &insns[count];
-        enum decode_result result = decode(fetch->bytes + offset, fetch->available - offset,
-                                           cpu->mode, features, insn);
+        enum decode_result result =
+            decode(fetch->bytes + offset, fetch->available - offset, cpu->mode, features, insn);
         if (result == DECODE_TRUNCATED) {
             if (count)
                 break;
@@ -579,8 +578,7 @@ struct block *block_find(struct cpu *cpu, uint64_t rip)
     if (!block)
         return block_decode(cpu, rip, linear, gpa);
     bool faulted = false, whole = fetch_limit(cpu, rip) >= block->bytes;
-    if (whole &&
-        (block->second_gpa == NO_PAGE || second_page_holds(cpu, block, linear, &faulted)))
+    if (whole && (block->second_gpa == NO_PAGE || second_page_holds(cpu, block, linear, &faulted)))
         return block;
     if (faulted)
         return NULL;

@@ -27,11 +27,11 @@ struct block {
     uint64_t gpa;        /* of the first byte */
     uint64_t second_gpa; /* of the second page's first byte, or ~0 */
     uint32_t mode;
-    uint16_t count;      /* instructions, without the sentinel */
+    uint16_t count; /* instructions, without the sentinel */
     uint16_t bytes;
     bool dead;
-    uint8_t heat;        /* the engine's: how often code of its page has been changed */
-    uint64_t trapping;   /* the engine's: by instruction, whose accesses keep trapping */
+    uint8_t heat;      /* the engine's: how often code of its page has been changed */
+    uint64_t trapping; /* the engine's: by instruction, whose accesses keep trapping */
     uint8_t traps;
     uint32_t executions; /* decides when the translator takes over */
     exec_fn *head;       /* the interpreter's handler of insns[0] */
@@ -96,8 +96,8 @@ int block_go_and_link(struct cpu *cpu, unsigned taken);
 #define BLOCK_GO(cpu) EXEC_LEAVE
 #endif
 
-/* The entry that has `linear`, whatever its context, or the one that it would get: the cache has two
- * ways. */
+/* The entry that has `linear`, whatever its context, or the one that it would get: the cache has
+ * two ways. */
 static always_inline struct jump_entry *block_jump_entry(struct cpu *cpu, uint64_t linear)
 {
     const unsigned first = (linear ^ linear >> 16) & (JUMP_CACHE_ENTRIES - 1);

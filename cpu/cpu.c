@@ -91,20 +91,23 @@ void cpu_mode_changed(struct cpu *cpu)
     bool is_64 = r->efer & EFER_LMA && cs & SEG_L;
     bool checks_alignment = cpu->cpl == 3 && cpu->eflags & F_AC && r->cr0 & CR0_AM;
 
-    cpu->mode = (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
-                (is_64 ? CODE_64 : cs & SEG_DB ? CODE_32 : CODE_16) |
-                (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
-                (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
-                (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
-                (cpu->cpl == 3 && !v86 && !checks_alignment && windows_open(&cpu->mmu) ? MODE_WINDOW : 0) |
-                (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
-                (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
+    cpu->mode =
+        (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
+        (is_64         ? CODE_64
+         : cs & SEG_DB ? CODE_32
+                       : CODE_16) |
+        (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
+        (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
+        (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
+        (cpu->cpl == 3 && !v86 && !checks_alignment && windows_open(&cpu->mmu) ? MODE_WINDOW : 0) |
+        (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
+        (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;
     cpu->ip_mask = cpu->linear_mask;
     cpu->code_base = is_64 ? 0 : cpu->segs[CS].base;
-    cpu->stack_mask = is_64                                   ? ~UINT64_C(0)
+    cpu->stack_mask = is_64                               ? ~UINT64_C(0)
                       : cpu->segs[SS].attributes & SEG_DB ? UINT32_MAX
-                                                              : UINT16_MAX;
+                                                          : UINT16_MAX;
     segment_update_limits(cpu);
 
     cpu->view = unlikely(checks_alignment) ? view_without_entries(cpu)
@@ -161,7 +164,9 @@ void cpu_describe(const struct cpu *cpu, FILE *out)
             (unsigned long long)cpu->rip, flags, flags & F_DF ? 'D' : '-', flags & F_OF ? 'O' : '-',
             flags & F_SF ? 'S' : '-', flags & F_ZF ? 'Z' : '-', flags & F_AF ? 'A' : '-',
             flags & F_PF ? 'P' : '-', flags & F_CF ? 'C' : '-', cpu->cpl, cpu->halted,
-            cpu_is_protected(cpu) ? "protected" : cpu_is_v86(cpu) ? "virtual-8086" : "real",
+            cpu_is_protected(cpu) ? "protected"
+            : cpu_is_v86(cpu)     ? "virtual-8086"
+                                  : "real",
             cpu_is_long(cpu) ? " long" : "",
             cpu_code_size(cpu) == CODE_64   ? " 64-bit"
             : cpu_code_size(cpu) == CODE_32 ? " 32-bit"
@@ -176,7 +181,8 @@ void cpu_describe(const struct cpu *cpu, FILE *out)
     const struct mmu_registers *r = &cpu->mmu.registers;
     fprintf(out, "CR0=%08llx CR2=%016llx CR3=%016llx CR4=%08llx\n", (unsigned long long)r->cr0,
             (unsigned long long)cpu->cr2, (unsigned long long)r->cr3, (unsigned long long)r->cr4);
-    fprintf(out, "DR0=%016llx DR1=%016llx DR2=%016llx DR3=%016llx\nDR6=%08llx DR7=%08llx EFER=%llx\n",
+    fprintf(out,
+            "DR0=%016llx DR1=%016llx DR2=%016llx DR3=%016llx\nDR6=%08llx DR7=%08llx EFER=%llx\n",
             (unsigned long long)cpu->dr[0], (unsigned long long)cpu->dr[1],
             (unsigned long long)cpu->dr[2], (unsigned long long)cpu->dr[3],
             (unsigned long long)cpu->dr[6], (unsigned long long)cpu->dr[7],

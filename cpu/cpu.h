@@ -7,12 +7,12 @@
  *        is block_rip + insn->offset.
  * INV-2: the arithmetic flags live in `lazy`, the others in `eflags`; cpu_eflags() composes them.
  * INV-3: `mode` (block mode), the segments' fast limits, `stack_mask`, `linear_mask`, `ip_mask` and
- *        `view` follow CR0, CR4, XCR0, EFER, EFLAGS.VM/AC, CS and SS: whoever changes one of these calls
- *        cpu_mode_changed().
- * INV-4: while a block runs, the host's MXCSR holds the guest's with all exceptions masked, when the
- *        guest has them all masked; else SSE handlers check at each instruction (cpu/sse_env.h).
- *        The host's x87 control word is the guest's (cpu/x87_host.h).  What runs in between (devices,
- *        callbacks) uses no floating point.
+ *        `view` follow CR0, CR4, XCR0, EFER, EFLAGS.VM/AC, CS and SS: whoever changes one of these
+ *        calls cpu_mode_changed().
+ * INV-4: while a block runs, the host's MXCSR holds the guest's with all exceptions masked, when
+ *        the guest has them all masked; else SSE handlers check at each instruction
+ *        (cpu/sse_env.h). The host's x87 control word is the guest's (cpu/x87_host.h).  What runs
+ *        in between (devices, callbacks) uses no floating point.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
@@ -34,22 +34,23 @@ enum { CODE_16, CODE_32, CODE_64 };
 
 /* What a decoded block depends on besides its bytes: the key of the block cache. */
 enum {
-    MODE_CODE = 3,          /* CODE_16, CODE_32, CODE_64 */
+    MODE_CODE = 3,           /* CODE_16, CODE_32, CODE_64 */
     MODE_PROTECTED = 1 << 2, /* CR0.PE and not virtual-8086 */
     MODE_V86 = 1 << 3,
     MODE_EM = 1 << 4,
     MODE_TS = 1 << 5,
     MODE_MP = 1 << 6,
     MODE_OSFXSR = 1 << 7,
-    MODE_SINGLE = 1 << 8, /* one instruction a block: single-step, interrupt shadow */
-    MODE_FLAT = 1 << 9,   /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
+    MODE_SINGLE = 1 << 8,  /* one instruction a block: single-step, interrupt shadow */
+    MODE_FLAT = 1 << 9,    /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
     MODE_COMPAT = 1 << 10, /* 16- or 32-bit code in long mode */
-    MODE_AVX = 1 << 11, /* CR4.OSXSAVE, and XCR0 has SSE's and AVX's state */
+    MODE_AVX = 1 << 11,    /* CR4.OSXSAVE, and XCR0 has SSE's and AVX's state */
     MODE_WINDOW = 1 << 12, /* user code whose data is reached through windows: softmmu/window.h */
     MODE_BITS = 13,
 };
 
-/* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps them. */
+/* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps
+ * them. */
 enum {
     SEG_TYPE = 0x000f,
     SEG_S = 0x0010,
@@ -62,10 +63,10 @@ enum {
     SEG_G = 0x8000,
     /* type bits of code and data segments */
     SEG_ACCESSED = 1,
-    SEG_WRITABLE = 2,     /* data */
-    SEG_READABLE = 2,     /* code */
-    SEG_EXPAND_DOWN = 4,  /* data */
-    SEG_CONFORMING = 4,   /* code */
+    SEG_WRITABLE = 2,    /* data */
+    SEG_READABLE = 2,    /* code */
+    SEG_EXPAND_DOWN = 4, /* data */
+    SEG_CONFORMING = 4,  /* code */
     SEG_CODE = 8,
 };
 
@@ -145,20 +146,22 @@ struct cpu_fault {
     uint64_t dr6; /* for #DB: bits set in DR6 at delivery */
 };
 
+/* clang-format off */
 enum {
     VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_BR = 5,
     VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
     VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_MF = 16, VECTOR_AC = 17, VECTOR_MC = 18,
     VECTOR_XM = 19,
 };
+/* clang-format on */
 
 /* Events that other threads and devices raise: bits of cpu->lines. */
 enum cpu_line {
-    LINE_INTR = 1 << 0,  /* level, from the PIC or the local APIC; masked by IF */
-    LINE_NMI = 1 << 1,   /* edge */
-    LINE_INIT = 1 << 2,  /* edge: reset to wait-for-SIPI (or start, on the BSP) */
-    LINE_SIPI = 1 << 3,  /* edge; the vector is in sipi_vector */
-    LINE_EXIT = 1 << 4,  /* leave cpu_run() with CPU_EXIT_KICKED */
+    LINE_INTR = 1 << 0, /* level, from the PIC or the local APIC; masked by IF */
+    LINE_NMI = 1 << 1,  /* edge */
+    LINE_INIT = 1 << 2, /* edge: reset to wait-for-SIPI (or start, on the BSP) */
+    LINE_SIPI = 1 << 3, /* edge; the vector is in sipi_vector */
+    LINE_EXIT = 1 << 4, /* leave cpu_run() with CPU_EXIT_KICKED */
 };
 
 enum cpu_exit {
@@ -209,8 +212,8 @@ struct cpu_engine {
     void (*block_killed)(struct cpu *cpu, struct block *block);
 };
 
-/* What translated code keeps beside the registers (translate/).  Nothing of it means anything to the
- * interpreter: while that runs, flags_kind, vectors and x87_live are 0. */
+/* What translated code keeps beside the registers (translate/).  Nothing of it means anything to
+ * the interpreter: while that runs, flags_kind, vectors and x87_live are 0. */
 enum { WINDOW_WANTED_MAX = 3 };
 
 struct cpu_native {
@@ -218,14 +221,15 @@ struct cpu_native {
     uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
     uint64_t flags_a, flags_b, flags_step;
     uint64_t scratch[2];
-    uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
-    bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
+    uint8_t vectors;         /* 0: in xmm[], else in the host's registers; translate/translated.h */
+    bool x87_live;           /* the x87's state is in the host's: translate/native_x87.h */
     uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
-    uint64_t entered; /* into translated code, since power-on */
-    /* The host address whose access has just faulted in a window (0 as 1), until it has been seen to;
-     * then the linear addresses whose pages are to be put there, once the instruction is done. */
+    uint64_t entered;        /* into translated code, since power-on */
+    /* The host address whose access has just faulted in a window (0 as 1), until it has been seen
+     * to; then the linear addresses whose pages are to be put there, once the instruction is
+     * done. */
     uint64_t window_fault, window_wanted[WINDOW_WANTED_MAX];
-    bool window_write; /* it was a write */
+    bool window_write;    /* it was a write */
     uint32_t window_mode; /* MODE_WINDOW if the present space has windows, else 0 */
 };
 
@@ -240,8 +244,8 @@ struct jump_entry {
     void *code; /* block->code at the time, for the engine */
 };
 
-/* A load of DS, ES, FS or GS outside 64-bit mode: where the GDT has the same descriptor, one of the same
- * selector by a CPL that may ends the same. */
+/* A load of DS, ES, FS or GS outside 64-bit mode: where the GDT has the same descriptor, one of the
+ * same selector by a CPL that may ends the same. */
 enum { SEGMENT_MEMO_ENTRIES = 32 };
 struct segment_memo {
     struct segment segment; /* as it was left */
@@ -255,14 +259,14 @@ struct cpu {
      * translated code's register for the cpu: translate/translating.h */
     uint64_t regs[REG_COUNT];
     struct shadow_view *view; /* of the current privilege */
-    uint32_t eflags; /* all but the arithmetic flags; bit 1 set */
-    uint32_t mode;   /* MODE_… */
+    uint32_t eflags;          /* all but the arithmetic flags; bit 1 set */
+    uint32_t mode;            /* MODE_… */
     uint8_t cpl;
-    bool flat_data;  /* ES, SS and DS are flat: base 0, all 4 GiB readable and writable */
-    bool inhibit;    /* interrupts are held off for one instruction (STI, MOV SS, POP SS) */
+    bool flat_data;     /* ES, SS and DS are flat: base 0, all 4 GiB readable and writable */
+    bool inhibit;       /* interrupts are held off for one instruction (STI, MOV SS, POP SS) */
     bool inhibit_debug; /* … and debug traps too (MOV SS, POP SS) */
     bool halted;
-    bool delivered;     /* an interrupt was delivered by the present instruction: no step trap */
+    bool delivered; /* an interrupt was delivered by the present instruction: no step trap */
     union {
         struct {
             atomic_uint attention; /* something for the run loop: see run.c */
@@ -270,20 +274,20 @@ struct cpu {
         };
         uint64_t link_key; /* both in one look: attention must be 0 */
     };
-    atomic_uint lines;     /* enum cpu_line */
+    atomic_uint lines;                      /* enum cpu_line */
     uint64_t fetch_context, global_context; /* what cached jumps may rely on now: block.h */
     struct cpu_native native;
     struct lazy_flags lazy;
     uint64_t block_rip; /* instruction pointer of the running block's first byte */
     uint64_t rip;
-    uint64_t code_base; /* what CS adds to rip: its base, 0 in 64-bit mode */
-    uint64_t linear_mask;     /* 2^32-1 outside 64-bit mode, else all ones */
-    uint64_t ip_mask;         /* 2^32-1 (also of 16-bit code: its end is CS's limit), or all ones */
-    uint64_t stack_mask;      /* the same for the stack, by SS.B and mode */
-    uint64_t load_value;      /* what a slow load found */
+    uint64_t code_base;   /* what CS adds to rip: its base, 0 in 64-bit mode */
+    uint64_t linear_mask; /* 2^32-1 outside 64-bit mode, else all ones */
+    uint64_t ip_mask;     /* 2^32-1 (also of 16-bit code: its end is CS's limit), or all ones */
+    uint64_t stack_mask;  /* the same for the stack, by SS.B and mode */
+    uint64_t load_value;  /* what a slow load found */
     struct segment segs[SEG_COUNT];
-    bool fetched_global; /* block_find() found the last block in global pages */
-    uint64_t instructions;  /* executed so far, by whole blocks */
+    bool fetched_global;   /* block_find() found the last block in global pages */
+    uint64_t instructions; /* executed so far, by whole blocks */
 
     union vector xmm[16];
     uint32_t mxcsr;
@@ -296,7 +300,7 @@ struct cpu {
     /* --- a read-modify-write that cannot be done in place: the operand's copy */
     struct {
         uint8_t bytes[64] __attribute__((aligned(64)));
-        gpa_t gpa[2];   /* of the part in the first and in the second page */
+        gpa_t gpa[2]; /* of the part in the first and in the second page */
         uint8_t length[2];
         bool pending;
     } rmw;
@@ -308,33 +312,35 @@ struct cpu {
     struct descriptor_table gdt, idt;
     struct segment ldt, tr;
     uint64_t cr2;
-    uint64_t dr[8]; /* DR0..3, DR6, DR7 */
+    uint64_t dr[8];         /* DR0..3, DR6, DR7 */
     uint64_t debug_pending; /* DR6 bits for the trap after the present instruction */
     struct cpu_msrs msr;
     struct cpu_tsc tsc;
-    bool nmi_blocked;      /* until IRET */
+    bool nmi_blocked; /* until IRET */
     uint8_t sipi_vector;
     bool wait_for_sipi;
-    unsigned index;        /* 0: the bootstrap processor */
-    unsigned delivering;   /* nested exception delivery: double and triple faults */
+    unsigned index;      /* 0: the bootstrap processor */
+    unsigned delivering; /* nested exception delivery: double and triple faults */
 
     const struct cpu_model *model;
     const struct cpu_ops *ops;
     void *machine;
     struct block_cache *blocks;
-    struct block *block; /* the running one */
+    struct block *block;     /* the running one */
     bool one_insn_per_block; /* set before it runs: blocks have one instruction each */
     const struct cpu_engine *engine;
     void *engine_state;
-    struct jump_entry jumps[JUMP_CACHE_ENTRIES] __attribute__((aligned(64))); /* two ways: block.h */
+    struct jump_entry jumps[JUMP_CACHE_ENTRIES]
+        __attribute__((aligned(64)));                        /* two ways: block.h */
     struct segment_memo segment_memos[SEGMENT_MEMO_ENTRIES]; /* by the descriptor's index */
-    uint64_t callouts[OPCODE_COUNT]; /* from translated code, by row */
+    uint64_t callouts[OPCODE_COUNT];                         /* from translated code, by row */
     /* By bits 32 to 47 of a linear address: what makes it the host's. */
     int64_t window_deltas[WINDOWS_INDEXES];
 
     struct {
         uint64_t exceptions_all; /* the sum of exceptions[] */
-        uint64_t blocks_decoded, blocks_killed, blocks_patched, jump_misses, exceptions[32], interrupts;
+        uint64_t blocks_decoded, blocks_killed, blocks_patched, jump_misses, exceptions[32],
+            interrupts;
         uint64_t slow_loads, slow_stores, mmio, code_writes;
     } count;
 };
@@ -354,9 +360,9 @@ enum cpu_exit cpu_step(struct cpu *cpu);
 enum cpu_event { EVENT_NONE, EVENT_INIT, EVENT_SIPI, EVENT_NMI, EVENT_INTERRUPT };
 /* One turn of cpu_run(): one event, or else one block.  False: cpu_run() would return *reason. */
 must_check bool cpu_run_turn(struct cpu *cpu, enum cpu_event *event, enum cpu_exit *reason);
-/* For a cpu that follows another: runs the block at rip if it has at most `limit` instructions, else
- * one instruction; looks at no line.  Such a cpu has some line raised that is never taken, so that
- * no block leads straight into another.  Afterwards cpu->block is what was run, or NULL; to
+/* For a cpu that follows another: runs the block at rip if it has at most `limit` instructions,
+ * else one instruction; looks at no line.  Such a cpu has some line raised that is never taken, so
+ * that no block leads straight into another.  Afterwards cpu->block is what was run, or NULL; to
  * block_reap() is the caller's.  False: a triple fault. */
 must_check bool cpu_follow(struct cpu *cpu, uint64_t limit);
 
@@ -412,9 +418,9 @@ static inline unsigned cpu_iopl(const struct cpu *cpu)
 }
 
 /* State components. */
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
+#define XCR0_X87     BIT(0)
+#define XCR0_SSE     BIT(1)
+#define XCR0_AVX     BIT(2)
 #define XCR0_VECTORS (XCR0_SSE | XCR0_AVX) /* what AVX needs */
 
 #endif

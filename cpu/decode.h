@@ -8,7 +8,7 @@
 enum { INSN_LENGTH_MAX = 15 };
 
 enum decode_result {
-    DECODE_OK,        /* *insn is whole; exec may still be exec_undefined or _device_not_available */
+    DECODE_OK, /* *insn is whole; exec may still be exec_undefined or _device_not_available */
     DECODE_TRUNCATED, /* more bytes are needed than `available` (which is below 15) */
     DECODE_TOO_LONG,  /* more than 15 bytes: exec is exec_too_long, #GP(0) */
 };

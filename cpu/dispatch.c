@@ -1,6 +1,7 @@
 /* Row, form and size to handler: the table's last column. */
 #include "cpu/exec.h"
 
+/* clang-format off */
 #define DISPATCH_S_ONE(id)                                                                         \
     {{exec_##id, exec_##id, exec_##id, exec_##id}, {exec_##id, exec_##id, exec_##id, exec_##id}}
 #define DISPATCH_S_RM(id)                                                                          \
@@ -19,6 +20,7 @@
 #define DISPATCH_S_YRM(id)                                                                         \
     {{NULL, NULL, exec_##id##_r32, exec_##id##_r64},                                               \
      {NULL, NULL, exec_##id##_m32, exec_##id##_m64}}
+/* clang-format on */
 
 exec_fn *const opcode_exec[OPCODE_COUNT][2][4] = {
 #define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, op1, op2, op3, reads, writes,    \

@@ -26,11 +26,11 @@
 #include "cpu/insn.h"
 
 enum exec_result {
-    EXEC_NEXT,   /* on to insn + 1 (only without RING3_THREADED) */
-    EXEC_LEAVE,  /* the block is over: cpu->rip is set, go on there */
-    EXEC_FAULT,  /* cpu->rip is the instruction's own, cpu->fault says what */
-    EXEC_EXIT,   /* cpu->rip is set; the run ends (HLT, shutdown): cpu->halted … say why */
-    EXEC_STOP,   /* exec_stop was reached */
+    EXEC_NEXT,  /* on to insn + 1 (only without RING3_THREADED) */
+    EXEC_LEAVE, /* the block is over: cpu->rip is set, go on there */
+    EXEC_FAULT, /* cpu->rip is the instruction's own, cpu->fault says what */
+    EXEC_EXIT,  /* cpu->rip is set; the run ends (HLT, shutdown): cpu->halted … say why */
+    EXEC_STOP,  /* exec_stop was reached */
 };
 
 #define EXEC(name) int exec_##name(struct cpu *cpu, const struct insn *insn)
@@ -47,8 +47,8 @@ enum exec_result {
             return exec_fault(cpu, insn);                                                          \
     } while (0)
 #define RAISE(vector, error) return exec_raise(cpu, insn, vector, error)
-#define RAISE_UD() return exec_raise(cpu, insn, VECTOR_UD, 0)
-#define RAISE_GP0() return exec_raise(cpu, insn, VECTOR_GP, 0)
+#define RAISE_UD()           return exec_raise(cpu, insn, VECTOR_UD, 0)
+#define RAISE_GP0()          return exec_raise(cpu, insn, VECTOR_GP, 0)
 
 /* Records an exception (has an error code by its vector, SDM 3A table 6-1); always true, so that
  * `return cpu_fault(...)` serves functions that say "faulted?". */
@@ -70,8 +70,8 @@ static always_inline uint64_t insn_next_rip(const struct cpu *cpu, const struct 
     return (cpu->block_rip + insn->offset + insn->length) & cpu->ip_mask;
 }
 
-/* Goes on at offset `target` of CS (already cut to the operand size): #GP(0) beyond CS's limit or if
- * not canonical, else into the next block.  `return branch_to(cpu, insn, target);` */
+/* Goes on at offset `target` of CS (already cut to the operand size): #GP(0) beyond CS's limit or
+ * if not canonical, else into the next block.  `return branch_to(cpu, insn, target);` */
 int exec_branch_fault(struct cpu *cpu, const struct insn *insn);
 static always_inline bool branch_is_legal(const struct cpu *cpu, uint64_t target)
 {
@@ -87,11 +87,11 @@ static always_inline int branch_to(struct cpu *cpu, const struct insn *insn, uin
 }
 
 /* --- registers; 32-bit writes clear the upper half */
-#define REG8(n) (((uint8_t *)cpu->regs)[n]) /* n: byte offset, as byte rows decode it */
-#define REG16(n) ((uint16_t)cpu->regs[n])
-#define REG32(n) ((uint32_t)cpu->regs[n])
-#define REG64(n) (cpu->regs[n])
-#define REG8_SET(n, value) (((uint8_t *)cpu->regs)[n] = (uint8_t)(value))
+#define REG8(n)             (((uint8_t *)cpu->regs)[n]) /* n: byte offset, as byte rows decode it */
+#define REG16(n)            ((uint16_t)cpu->regs[n])
+#define REG32(n)            ((uint32_t)cpu->regs[n])
+#define REG64(n)            (cpu->regs[n])
+#define REG8_SET(n, value)  (((uint8_t *)cpu->regs)[n] = (uint8_t)(value))
 #define REG16_SET(n, value) (*(uint16_t *)(void *)&cpu->regs[n] = (uint16_t)(value))
 #define REG32_SET(n, value) (cpu->regs[n] = (uint32_t)(value))
 #define REG64_SET(n, value) (cpu->regs[n] = (value))
@@ -103,8 +103,8 @@ static always_inline uint64_t address_mask(const struct insn *insn)
            : insn->address == SIZE_32 ? UINT32_MAX
                                       : UINT16_MAX;
 }
-static always_inline void address_register_set(struct cpu *cpu, const struct insn *insn,
-                                               unsigned n, uint64_t value)
+static always_inline void address_register_set(struct cpu *cpu, const struct insn *insn, unsigned n,
+                                               uint64_t value)
 {
     if (likely(insn->address == SIZE_64))
         REG64_SET(n, value);
@@ -133,20 +133,20 @@ static always_inline uint64_t insn_address(const struct cpu *cpu, const struct i
     } while (0)
 
 /* --- handlers that no row names */
-exec_fn exec_undefined;           /* #UD */
+exec_fn exec_undefined;            /* #UD */
 exec_fn exec_device_not_available; /* #NM */
-exec_fn exec_too_long;            /* #GP(0): more than 15 bytes */
+exec_fn exec_too_long;             /* #GP(0): more than 15 bytes */
 
-exec_fn exec_stop;                /* returns EXEC_STOP with rip at this instruction */
-exec_fn exec_stale;               /* the block was killed: leave at this instruction */
-exec_fn exec_continue;            /* the end of a block that did not end in a branch */
+exec_fn exec_stop;     /* returns EXEC_STOP with rip at this instruction */
+exec_fn exec_stale;    /* the block was killed: leave at this instruction */
+exec_fn exec_continue; /* the end of a block that did not end in a branch */
 
 /* --- the handlers of the table */
 #define EXEC_SHAPE_S_ONE(id) exec_fn exec_##id;
-#define EXEC_SHAPE_S_RM(id) exec_fn exec_##id##_r, exec_##id##_m;
-#define EXEC_SHAPE_S_V(id) exec_fn exec_##id##_16, exec_##id##_32, exec_##id##_64;
-#define EXEC_SHAPE_S_ZV(id) exec_fn exec_##id##_16, exec_##id##_32;
-#define EXEC_SHAPE_S_Y(id) exec_fn exec_##id##_32, exec_##id##_64;
+#define EXEC_SHAPE_S_RM(id)  exec_fn exec_##id##_r, exec_##id##_m;
+#define EXEC_SHAPE_S_V(id)   exec_fn exec_##id##_16, exec_##id##_32, exec_##id##_64;
+#define EXEC_SHAPE_S_ZV(id)  exec_fn exec_##id##_16, exec_##id##_32;
+#define EXEC_SHAPE_S_Y(id)   exec_fn exec_##id##_32, exec_##id##_64;
 #define EXEC_SHAPE_S_VRM(id)                                                                       \
     exec_fn exec_##id##_r16, exec_##id##_r32, exec_##id##_r64, exec_##id##_m16, exec_##id##_m32,   \
         exec_##id##_m64;

@@ -13,8 +13,7 @@ enum { DEBUG_IO = 2, TSS_BITMAP = 102, TSS_32 = 8 };
 static always_inline bool load_tss_word(struct cpu *cpu, uint64_t offset, uint64_t *value)
 {
     uint64_t linear = cpu->tr.base + offset;
-    const void *host =
-        mem_system_fast(cpu, cpu_is_long(cpu) ? linear : (uint32_t)linear, 2, false);
+    const void *host = mem_system_fast(cpu, cpu_is_long(cpu) ? linear : (uint32_t)linear, 2, false);
     if (unlikely(!host))
         return mem_system_load(cpu, linear, 2, value);
     *value = load_le16(host);

@@ -56,7 +56,7 @@ bool feature_host_supports(enum feature feature);
 /* A processor model of -cpu. */
 struct cpu_model {
     const char *name, *vendor, *brand, *help;
-    uint32_t signature;  /* CPUID.1:EAX; also EDX at reset */
+    uint32_t signature;                   /* CPUID.1:EAX; also EDX at reset */
     uint32_t max_leaf, max_extended_leaf; /* 0: CPUID does not exist (486 without) */
     uint8_t physical_bits, linear_bits;
     struct feature_set features; /* of the model, cut down to what ring3 has on this host */

@@ -4,10 +4,10 @@
 
 #include "cpu/cpu.h"
 
-#define LAZY_CF BIT(63)
-#define LAZY_CARRY_IN BIT(62) /* the carry into the top bit */
-#define LAZY_AF BIT(3)
-#define LAZY_INVERT_SF BIT(0)
+#define LAZY_CF           BIT(63)
+#define LAZY_CARRY_IN     BIT(62) /* the carry into the top bit */
+#define LAZY_AF           BIT(3)
+#define LAZY_INVERT_SF    BIT(0)
 #define LAZY_PARITY_SHIFT 8
 
 static always_inline bool flag_cf(const struct cpu *cpu)
@@ -103,6 +103,7 @@ static always_inline void flags_logic(struct cpu *cpu, uint64_t result, unsigned
 static always_inline bool flags_condition(const struct cpu *cpu, unsigned condition)
 {
     bool holds;
+    /* clang-format off */
     switch (condition >> 1) {
     case 0: holds = flag_of(cpu); break;
     case 1: holds = flag_cf(cpu); break;
@@ -113,6 +114,7 @@ static always_inline bool flags_condition(const struct cpu *cpu, unsigned condit
     case 6: holds = flag_sf(cpu) != flag_of(cpu); break;
     default: holds = flag_zf(cpu) || flag_sf(cpu) != flag_of(cpu); break;
     }
+    /* clang-format on */
     return holds != (condition & 1);
 }
 

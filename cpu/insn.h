@@ -18,17 +18,20 @@
 #include <stdint.h>
 
 /* Bytes after the prefixes that choose the table. */
+/* clang-format off */
 enum opcode_map {
     MAP_1, MAP_0F, MAP_0F38, MAP_0F3A,
     MAP_VEX_0F, MAP_VEX_0F38, MAP_VEX_0F3A, /* the same three behind a VEX prefix */
     OPCODE_MAPS
 };
+/* clang-format on */
 static inline bool map_is_vex(unsigned map)
 {
     return map >= MAP_VEX_0F;
 }
 
 /* Which ModRM bytes belong to the row. */
+/* clang-format off */
 enum {
     M_NONE = 0x000,               /* the instruction has no ModRM byte */
     M_ANY = 0x100,                /* any */
@@ -38,25 +41,30 @@ enum {
     M_MEM_DIGIT = 0x600,          /* +n: /n with mod != 3 */
     M_EXACT = 0x700,              /* +byte: exactly this byte (C0h..FFh): M_RM(byte) */
 };
-#define M_D(n) (M_DIGIT + (n))
-#define M_RD(n) (M_REG_DIGIT + (n))
-#define M_MD(n) (M_MEM_DIGIT + (n))
+/* clang-format on */
+#define M_D(n)     (M_DIGIT + (n))
+#define M_RD(n)    (M_REG_DIGIT + (n))
+#define M_MD(n)    (M_MEM_DIGIT + (n))
 #define M_RM(byte) (M_EXACT + (byte))
 
 /* What the prefixes 66, F3, F2 mean to the row. */
+/* clang-format off */
 enum opcode_prefix {
     P_ANY,  /* 66 is the operand size; F2/F3 are REP or ignored */
     P_NONE, /* mandatory-prefix row: none of them (NP) */
     P_66, P_F3, P_F2,
     P_SIZE, /* none of F3, F2; 66 is the operand size: MOVBE, RDRAND … */
 };
+/* clang-format on */
 
-/* Modes where the row exists, and the values of VEX.W and VEX.L where not all are the row's: none of
- * a pair means both (WIG, LIG). */
+/* Modes where the row exists, and the values of VEX.W and VEX.L where not all are the row's: none
+ * of a pair means both (WIG, LIG). */
+/* clang-format off */
 enum opcode_modes {
     X_LEGACY = 1, X_64 = 2, X_ALL = 3,
     X_W0 = 4, X_W1 = 8, X_L0 = 16, X_L1 = 32,
 };
+/* clang-format on */
 
 /* How the operand size is found. */
 enum opcode_size {
@@ -75,6 +83,7 @@ enum opcode_size {
 };
 
 /* Operands in the SDM's letters. */
+/* clang-format off */
 enum opcode_operand {
     O_NONE,
     O_Eb, O_Ew, O_Ed, O_Eq, O_Ev, O_Ey, /* ModRM.rm: register or memory */
@@ -105,8 +114,10 @@ enum opcode_operand {
     O_ST0, O_STi,
     O_EwRv, O_EbRd,                     /* word (byte) in memory, whole register in mod = 3 */
 };
+/* clang-format on */
 
 /* Flags, at their places in EFLAGS. */
+/* clang-format off */
 enum {
     F_NONE = 0,
     F_CF = 0x0001, F_PF = 0x0004, F_AF = 0x0010, F_ZF = 0x0040, F_SF = 0x0080, F_TF = 0x0100,
@@ -118,6 +129,7 @@ enum {
     F_SYSTEM = F_TF | F_IF | F_IOPL | F_NT | F_RF | F_VM | F_AC | F_VIF | F_VIP | F_ID,
     F_ALL = F_ARITH | F_DF | F_SYSTEM,
 };
+/* clang-format on */
 
 enum opcode_privilege {
     PRIV_ANY,
@@ -130,24 +142,24 @@ enum opcode_privilege {
 /* Attributes. */
 enum {
     A_NONE = 0,
-    A_LOCK = 1 << 0,      /* LOCK is allowed with a memory destination */
-    A_REP = 1 << 1,       /* REP repeats it */
-    A_REPZ = 1 << 2,      /* REPZ/REPNZ repeats it, testing ZF */
-    A_END = 1 << 3,       /* ends a block: branches, mode changes, interrupt shadow */
-    A_SENSITIVE = 1 << 4, /* outcome depends on or reveals privileged state */
-    A_PROT = 1 << 5,      /* #UD in real and virtual-8086 mode */
-    A_X87 = 1 << 6,       /* #NM by CR0.EM or CR0.TS */
-    A_MMX = 1 << 7,       /* #UD by CR0.EM, #NM by CR0.TS */
-    A_SSE = 1 << 8,       /* #UD by CR0.EM or !CR4.OSFXSR, #NM by CR0.TS */
-    A_FWAIT = 1 << 9,     /* #NM by CR0.MP and CR0.TS */
-    A_STACK = 1 << 10,    /* memory at (E)SP besides the operands: default segment SS */
+    A_LOCK = 1 << 0,        /* LOCK is allowed with a memory destination */
+    A_REP = 1 << 1,         /* REP repeats it */
+    A_REPZ = 1 << 2,        /* REPZ/REPNZ repeats it, testing ZF */
+    A_END = 1 << 3,         /* ends a block: branches, mode changes, interrupt shadow */
+    A_SENSITIVE = 1 << 4,   /* outcome depends on or reveals privileged state */
+    A_PROT = 1 << 5,        /* #UD in real and virtual-8086 mode */
+    A_X87 = 1 << 6,         /* #NM by CR0.EM or CR0.TS */
+    A_MMX = 1 << 7,         /* #UD by CR0.EM, #NM by CR0.TS */
+    A_SSE = 1 << 8,         /* #UD by CR0.EM or !CR4.OSFXSR, #NM by CR0.TS */
+    A_FWAIT = 1 << 9,       /* #NM by CR0.MP and CR0.TS */
+    A_STACK = 1 << 10,      /* memory at (E)SP besides the operands: default segment SS */
     A_WRITES_OP1 = 1 << 11, /* operand 1 is written (a LOCKable row also reads it) */
-    A_BRANCH = 1 << 12,   /* may continue elsewhere than at the next instruction */
+    A_BRANCH = 1 << 12,     /* may continue elsewhere than at the next instruction */
     A_STORE_ONLY = 1 << 13, /* operand 1 is written and not read */
-    A_IGNORE_66 = 1 << 14, /* 66 does not choose the operand size: Intel's near branches … */
-    A_AVX = 1 << 15,       /* #UD by !CR4.OSXSAVE or XCR0, #NM by CR0.TS */
-    A_VVVV = 1 << 16,      /* VEX.vvvv is an operand too, the second; else it must be 1111b */
-    A_256_AVX2 = 1 << 17,  /* with VEX.L, #UD without AVX2 */
+    A_IGNORE_66 = 1 << 14,  /* 66 does not choose the operand size: Intel's near branches … */
+    A_AVX = 1 << 15,        /* #UD by !CR4.OSXSAVE or XCR0, #NM by CR0.TS */
+    A_VVVV = 1 << 16,       /* VEX.vvvv is an operand too, the second; else it must be 1111b */
+    A_256_AVX2 = 1 << 17,   /* with VEX.L, #UD without AVX2 */
 };
 
 /* What the translator does with a form. */
@@ -173,6 +185,7 @@ enum translate_policy {
 
 /* General registers, by number; a byte register in an operand is its byte offset in cpu->regs
  * (insn_byte_offset), so that AH..BH need no test. */
+/* clang-format off */
 enum reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15,
            REG_ZERO, /* reads as 0: no base, no index */
            REG_COUNT };
@@ -181,6 +194,7 @@ enum seg { ES, CS, SS, DS, FS, GS,
            SEG_FLAT,       /* base 0, no limit: ES, CS, DS of 64-bit mode */
            SEG_FLAT_STACK, /* the same, faulting with #SS: SS of 64-bit mode */
            SEG_COUNT };
+/* clang-format on */
 
 enum op_size { SIZE_8, SIZE_16, SIZE_32, SIZE_64 }; /* log2 of bytes */
 enum { VECTOR_128, VECTOR_256 };                    /* insn->size in rows of SZ_L: VEX.L */
@@ -193,30 +207,30 @@ typedef int exec_fn(struct cpu *cpu, const struct insn *insn);
 struct insn {
     exec_fn *exec;
     union {
-        uint64_t imm; /* immediate, sign-extended as the row says; Ap/ENTER: see disp; moffs: here */
+        uint64_t imm; /* sign-extended as the row says; Ap, ENTER: see disp; moffs: here */
         struct {
             uint32_t imm;
             uint8_t vvvv; /* a register's number, 0 when there is none */
-        } vex;        /* behind a VEX prefix */
+        } vex;            /* behind a VEX prefix */
     };
     int32_t disp;    /* displacement; Ap: the selector; ENTER: the nesting level (imm: the size);
                         RIP-relative: relative to the NEXT instruction, see `rip` */
     uint16_t row;    /* enum opcode */
     uint16_t offset; /* of the instruction's first byte from the block's, bytes */
     uint8_t base, index; /* enum reg; REG_ZERO when absent; MV: index is a vector's number */
-    uint8_t reg;     /* ModRM.reg with REX.R, or opcode's low bits (Zv); byte rows: byte offset */
-    uint8_t rm;      /* ModRM.rm with REX.B when mod = 3; byte rows: byte offset */
-    uint8_t length;  /* bytes, 1..15 */
+    uint8_t reg;    /* ModRM.reg with REX.R, or opcode's low bits (Zv); byte rows: byte offset */
+    uint8_t rm;     /* ModRM.rm with REX.B when mod = 3; byte rows: byte offset */
+    uint8_t length; /* bytes, 1..15 */
     unsigned scale : 2;
-    unsigned seg : 4;      /* enum seg of the memory operand, flat in 64-bit mode */
-    unsigned rip : 1;      /* the operand is RIP-relative */
-    unsigned memory : 1;   /* ModRM names memory (or moffs) */
-    unsigned size : 2;     /* enum op_size: effective operand size */
-    unsigned address : 2;  /* enum op_size: effective address size 16..64 */
+    unsigned seg : 4;     /* enum seg of the memory operand, flat in 64-bit mode */
+    unsigned rip : 1;     /* the operand is RIP-relative */
+    unsigned memory : 1;  /* ModRM names memory (or moffs) */
+    unsigned size : 2;    /* enum op_size: effective operand size */
+    unsigned address : 2; /* enum op_size: effective address size 16..64 */
     unsigned lock : 1;
-    unsigned rep : 2;      /* 0, REP_F3, REP_F2 */
-    unsigned rex : 1;      /* a REX prefix is present and counts */
-    uint8_t modrm;   /* the byte as read (0 when none) */
+    unsigned rep : 2; /* 0, REP_F3, REP_F2 */
+    unsigned rex : 1; /* a REX prefix is present and counts */
+    uint8_t modrm;    /* the byte as read (0 when none) */
 };
 
 enum { REP_F3 = 1, REP_F2 = 2 };

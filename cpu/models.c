@@ -45,8 +45,8 @@ static const struct base_model base_models[] = {
      0x80000004, 36, features_qemu32},
     {"qemu64", "AuthenticAMD", "ring3 virtual 64-bit processor", "64-bit, up to SSE3", 0x60fb1, 7,
      0x80000008, 40, features_qemu64},
-    {"x86-64-v3", "AuthenticAMD", "ring3 virtual x86-64-v3 processor", "64-bit, up to AVX2 and BMI2",
-     0x60fb1, 0xd, 0x80000008, 40, features_v3},
+    {"x86-64-v3", "AuthenticAMD", "ring3 virtual x86-64-v3 processor",
+     "64-bit, up to AVX2 and BMI2", 0x60fb1, 0xd, 0x80000008, 40, features_v3},
     {"max", "AuthenticAMD", "ring3 virtual processor", "everything that ring3 has", 0x60fb1, 0xd,
      0x80000008, 40, NULL},
 };
@@ -77,8 +77,8 @@ static const char *const absent[] = {
     "spec_ctrl", "tsc_adjust", "arat",  "mmxext",  "misalignsse", "kvm_pv_eoi",
 };
 
-/* What makes no sense without another: asking for the first brings the second, taking the second away
- * takes the first. */
+/* What makes no sense without another: asking for the first brings the second, taking the second
+ * away takes the first. */
 static const struct {
     uint8_t feature, needs;
 } dependencies[] = {
@@ -91,10 +91,11 @@ static const struct {
 
 /* Features that are not (only) instructions: paging, flags, registers. */
 static const uint8_t architectural[] = {
-    FEAT_FPU,        FEAT_VME,    FEAT_DE,      FEAT_PSE,  FEAT_PAE,   FEAT_MCE,          FEAT_APIC,
-    FEAT_MTRR,       FEAT_PGE,    FEAT_MCA,     FEAT_PAT,  FEAT_PSE36, FEAT_X2APIC,       FEAT_SMEP,
-    FEAT_UMIP,       FEAT_NX,     FEAT_PDPE1GB, FEAT_LM,   FEAT_PCID,  FEAT_TSC_DEADLINE, FEAT_ERMS,
-    FEAT_XGETBV1,    FEAT_HYPERVISOR, FEAT_INVTSC, FEAT_ISA486,  FEAT_CX16, /* CMPXCHG8B with REX.W */
+    FEAT_FPU,    FEAT_VME,          FEAT_DE,   FEAT_PSE,     FEAT_PAE,        FEAT_MCE,
+    FEAT_APIC,   FEAT_MTRR,         FEAT_PGE,  FEAT_MCA,     FEAT_PAT,        FEAT_PSE36,
+    FEAT_X2APIC, FEAT_SMEP,         FEAT_UMIP, FEAT_NX,      FEAT_PDPE1GB,    FEAT_LM,
+    FEAT_PCID,   FEAT_TSC_DEADLINE, FEAT_ERMS, FEAT_XGETBV1, FEAT_HYPERVISOR, FEAT_INVTSC,
+    FEAT_ISA486, FEAT_CX16, /* CMPXCHG8B with REX.W */
 };
 
 static struct feature_set features_that_work(void)
@@ -113,8 +114,10 @@ static struct feature_set features_that_work(void)
 bool feature_host_supports(enum feature feature)
 {
     switch (feature) {
+    /* clang-format off */
     case FEAT_SSE3: case FEAT_SSSE3: case FEAT_SSE41: case FEAT_SSE42: case FEAT_PCLMUL:
     case FEAT_AES: case FEAT_SHA: case FEAT_AVX: case FEAT_AVX2: case FEAT_FMA: case FEAT_F16C: {
+        /* clang-format on */
         const struct feature_set host = features_of_host();
         return feature_has(&host, feature);
     }

@@ -33,7 +33,7 @@ const struct opcode_row opcode_rows[OPCODE_COUNT] = {
 #define OP(id, mnemonic, map, opcode, modrm, prefix, modes, size, op1, op2, op3, reads, writes,    \
            undefined, feature, privilege, attributes, policy_register, policy_memory, shape,       \
            section)                                                                                \
-    _Static_assert(!((attributes) & A_SENSITIVE) ||                                                \
+    _Static_assert(!((attributes)&A_SENSITIVE) ||                                                  \
                        ((policy_register) != IDENTICAL && (policy_memory) != IDENTICAL &&          \
                         (policy_memory) != MEMORY),                                                \
                    #id " is sensitive and must not be copied");

@@ -190,7 +190,8 @@ static struct block *jump_recall(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
     const struct jump_entry *entry = block_jump_entry(cpu, linear);
-    return entry->linear == linear && block_context_holds(cpu, entry->context) && !entry->block->dead
+    return entry->linear == linear && block_context_holds(cpu, entry->context) &&
+                   !entry->block->dead
                ? entry->block
                : NULL;
 }

@@ -8,19 +8,19 @@
 #include <x86intrin.h>
 
 enum {
-    SPAN = 1 << 23,           /* a few milliseconds */
-    LOOK_MAX = 1 << 14,       /* a look at both clocks that took longer was interrupted */
-    BASELINE_MIN = 1 << 21,   /* the first measurement of the rate */
-    BASELINE_NEXT = 1 << 25,  /* those that follow */
-    SET_BACK = 1000 * 1000,   /* a clock that goes back as far was set */
+    SPAN = 1 << 23,          /* a few milliseconds */
+    LOOK_MAX = 1 << 14,      /* a look at both clocks that took longer was interrupted */
+    BASELINE_MIN = 1 << 21,  /* the first measurement of the rate */
+    BASELINE_NEXT = 1 << 25, /* those that follow */
+    SET_BACK = 1000 * 1000,  /* a clock that goes back as far was set */
 };
 #define BASELINE_MAX (UINT64_C(1) << 32)
 
 void tsc_init(struct cpu_tsc *tsc)
 {
     unsigned eax, ebx, ecx, edx;
-    *tsc = (struct cpu_tsc){.possible = __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) &&
-                                        edx >> 8 & 1};
+    *tsc = (struct cpu_tsc){.possible =
+                                __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && edx >> 8 & 1};
 }
 
 static uint64_t scale(uint64_t value, uint64_t by)

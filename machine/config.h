@@ -57,8 +57,8 @@ struct machine_config {
     enum rtc_base rtc_base;
     int64_t rtc_datetime; /* seconds since 1970-01-01 00:00 on the guest's clock, RTC_DATETIME */
     bool no_reboot, no_shutdown, start_paused;
-    bool lockstep;                /* the interpreter beside the engine: machine/lockstep.h */
-    bool has_seed;                /* RDRAND and RDSEED give the numbers that follow from `seed` */
+    bool lockstep; /* the interpreter beside the engine: machine/lockstep.h */
+    bool has_seed; /* RDRAND and RDSEED give the numbers that follow from `seed` */
     uint64_t seed;
     bool no_graphic; /* the firmware's console is on COM1 */
 };

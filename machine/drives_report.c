@@ -1,5 +1,5 @@
-/* What the user asks of the drives while the machine runs: a list, another medium, that nothing waits
- * in memory. */
+/* What the user asks of the drives while the machine runs: a list, another medium, that nothing
+ * waits in memory. */
 #include "machine/board.h"
 
 #include <errno.h>
@@ -95,7 +95,8 @@ int machine_change_medium(struct machine *machine, const char *name, const char 
             continue;
         if (drive->interface == DRIVE_NONE ||
             (drive->interface == DRIVE_IDE && drive->media == MEDIA_DISK))
-            return error_set(error, EINVAL, "%s: its medium cannot be changed; CD-ROMs and floppies "
+            return error_set(error, EINVAL,
+                             "%s: its medium cannot be changed; CD-ROMs and floppies "
                              "can",
                              name);
         return change(machine, i, file, force, error);

@@ -164,7 +164,8 @@ static bool same_mode(uint32_t a, uint32_t b)
 
 static bool same_item(const struct register_row *row, const uint8_t *a, const uint8_t *b)
 {
-    return row->kind == VALUE_MODE ? same_mode(load_le32(a), load_le32(b)) : !memcmp(a, b, row->size);
+    return row->kind == VALUE_MODE ? same_mode(load_le32(a), load_le32(b))
+                                   : !memcmp(a, b, row->size);
 }
 
 static bool same(const struct lockstep *lockstep, size_t from, size_t to)

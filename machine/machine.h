@@ -93,8 +93,9 @@ struct device_list *machine_devices(struct machine *machine);
 struct vga *machine_vga(struct machine *machine);
 /* The drives, their images and counters. */
 void machine_describe_drives(const struct machine *machine, FILE *out);
-/* Puts the image `file` (NULL: nothing) into the CD-ROM or floppy drive called `drive` in that list;
- * `force`: even when the guest has locked the tray.  Negative errno and one line in *error. */
+/* Puts the image `file` (NULL: nothing) into the CD-ROM or floppy drive called `drive` in that
+ * list; `force`: even when the guest has locked the tray.  Negative errno and one line in
+ * *error. */
 int machine_change_medium(struct machine *machine, const char *drive, const char *file, bool force,
                           struct error *error);
 /* Brings what the guest wrote to stable storage; negative errno when an image fails. */

@@ -70,7 +70,8 @@ void machine_arm_deadline(struct machine *machine);
 void machine_settle(struct machine *machine);
 /* Ends the run with a line: a reset that failed. */
 void machine_fail(struct machine *machine, const struct error *error);
-/* Compares the memories of lockstep; true: there was a difference, then or before, and the run ends. */
+/* Compares the memories of lockstep; true: there was a difference, then or before, and the run
+ * ends. */
 bool machine_check_lockstep(struct machine *machine);
 
 /* --- vcpu.c */

@@ -59,8 +59,8 @@ static uint64_t ops_tsc(void *opaque, struct cpu *cpu)
     return (uint64_t)clock_now_ns(&machine->clock);
 }
 
-/* LIMIT: lines through the clock, drawn by each processor for itself, differ by what two readings do:
- * with several processors each RDTSC is one reading. */
+/* LIMIT: lines through the clock, drawn by each processor for itself, differ by what two readings
+ * do: with several processors each RDTSC is one reading. */
 static bool ops_tsc_is_steady(void *opaque)
 {
     const struct machine *machine = opaque;

@@ -11,7 +11,8 @@ int frames_init(struct frames *frames, uint64_t bytes, struct error *error)
     *frames = (struct frames){.fd = -1};
     uint64_t count = (bytes + PAGE_BYTES - 1) / PAGE_BYTES + 1;
     if (count >= UINT32_MAX)
-        return error_set(error, EINVAL, "%llu MiB of machine memory is more than 16 TiB; ask for less",
+        return error_set(error, EINVAL,
+                         "%llu MiB of machine memory is more than 16 TiB; ask for less",
                          (unsigned long long)(bytes >> 20));
     frames->budget = (uint32_t)count;
     frames->order_mask = 1;
@@ -65,8 +66,8 @@ void frames_free(struct frames *frames)
 static mpn_t frames_fresh(struct frames *frames)
 {
     while (frames->next_fresh <= frames->order_mask) {
-        uint32_t n = (uint32_t)(frames->next_fresh++ * UINT64_C(0x9e3779b1)) &
-                     (uint32_t)frames->order_mask;
+        uint32_t n =
+            (uint32_t)(frames->next_fresh++ * UINT64_C(0x9e3779b1)) & (uint32_t)frames->order_mask;
         if (n < frames->budget && n != FRAMES_ZERO.v)
             return MPN(n);
     }

@@ -3,10 +3,11 @@
  *
  * The soft tier of the shadow is a direct-mapped array of entries per view.  A view is a privilege:
  * user, supervisor, and supervisor with SMAP lifted.  Each entry has a tag for reads, writes and
- * execution apart; a tag is the page's linear address when the access may go straight to memory, and
- * shadow_no() otherwise.  A hit is: tag == (address of the access's last byte & PAGE_MASK), which also
- * sends every page-crossing access to the slow path, since the neighbour page has another index; or,
- * in translated code, the same as: address of the first byte - tag <= PAGE_BYTES - size.
+ * execution apart; a tag is the page's linear address when the access may go straight to memory,
+ * and shadow_no() otherwise.  A hit is: tag == (address of the access's last byte & PAGE_MASK),
+ * which also sends every page-crossing access to the slow path, since the neighbour page has
+ * another index; or, in translated code, the same as: address of the first byte - tag <= PAGE_BYTES
+ * - size.
  *
  * INV-1: an entry's tag grants only what a fresh walk would grant now (A and D bits already set).
  * INV-2: a page that holds decoded code, or that is watched by a debug register, has no write tag
@@ -54,13 +55,13 @@ static inline struct shadow_entry shadow_entry_none(unsigned slot)
 
 /* What the shadow knows of an entry beside its tags. */
 struct shadow_info {
-    uint64_t page;      /* linear, or SHADOW_NO: the slot is empty */
+    uint64_t page; /* linear, or SHADOW_NO: the slot is empty */
     uint64_t execute_tag;
     uint64_t ppn;
     uint8_t rights;     /* 1 << enum mmu_access, as the guest walk granted them */
     uint8_t page_shift; /* of the guest's page: 12, 21, 22 or 30 */
     bool global;
-    uint8_t listed;     /* 1: in local[], 2: in global[] */
+    uint8_t listed; /* 1: in local[], 2: in global[] */
 };
 
 struct shadow_view {
@@ -69,7 +70,8 @@ struct shadow_view {
     /* Slots filled since the last flush, so that a flush costs what was filled. */
     uint16_t local[SHADOW_ENTRIES], global[SHADOW_ENTRIES];
     unsigned local_count, global_count;
-    /* The linear range that holds every entry of a large page: INVLPG outside it looks at one slot. */
+    /* The linear range that holds every entry of a large page: INVLPG outside it looks at one
+     * slot. */
     uint64_t large_low, large_high;
 };
 
@@ -85,7 +87,7 @@ struct shadow_space {
     uint16_t pcid;
     bool valid;
     uint64_t last_used;
-    uint64_t generation; /* moves with every flush: see struct mmu */
+    uint64_t generation;          /* moves with every flush: see struct mmu */
     struct fetched_pages fetched; /* that are not global */
 };
 
@@ -111,13 +113,13 @@ struct mmu_registers {
 struct mmu {
     struct mmu_registers registers;
     struct physmem *physmem;
-    uint64_t a20_mask;            /* physical addresses are ANDed with it */
+    uint64_t a20_mask; /* physical addresses are ANDed with it */
     struct shadow_space spaces[SHADOW_SPACES];
-    struct shadow_space *space;   /* the current one */
+    struct shadow_space *space; /* the current one */
     uint64_t use_counter;
-    /* What instruction fetches found stays true while these do not move: fetch_generation (the present
-     * space's, and never the same for two) for any page, global_generation for global pages, whatever
-     * the space. */
+    /* What instruction fetches found stays true while these do not move: fetch_generation (the
+     * present space's, and never the same for two) for any page, global_generation for global
+     * pages, whatever the space. */
     uint64_t fetch_generation, global_generation, generations;
     struct fetched_pages fetched; /* global ones */
     /* Is any byte of the page of `gva` watched (for what kind of access does not matter)? */
@@ -135,8 +137,8 @@ struct mmu {
 
 /* What a guest walk found. */
 struct translation {
-    gpa_t gpa;          /* after the A20 mask */
-    uint64_t page_bytes; /* of the guest's page: 4 KiB .. 1 GiB */
+    gpa_t gpa;                           /* after the A20 mask */
+    uint64_t page_bytes;                 /* of the guest's page: 4 KiB .. 1 GiB */
     bool readable, writable, executable; /* for the view asked; writable only if D is set or was */
     bool global;
 };
@@ -145,17 +147,17 @@ struct translation {
 int mmu_init(struct mmu *mmu, struct physmem *physmem);
 void mmu_free(struct mmu *mmu);
 
-/* Walks the guest's tables for one byte at `gva`: true, and A (and D for a write) set in the tables;
- * or false and *error_code, and nothing changed but A bits above the failing level's.
- * `user` is the privilege of the access; `ac` lifts SMAP.  Pure rights check and walk: does not look
- * into or fill the shadow. */
+/* Walks the guest's tables for one byte at `gva`: true, and A (and D for a write) set in the
+ * tables; or false and *error_code, and nothing changed but A bits above the failing level's.
+ * `user` is the privilege of the access; `ac` lifts SMAP.  Pure rights check and walk: does not
+ * look into or fill the shadow. */
 must_check bool mmu_walk(struct mmu *mmu, gva_t gva, enum mmu_access access, bool user, bool ac,
                          struct translation *found, uint32_t *error_code);
 /* The same without touching A and D or counting: for the monitor and the debugger. */
 bool mmu_probe(struct mmu *mmu, gva_t gva, struct translation *found);
 /* What user code may do without a walk that sets A or D, for page after page: neighbours cost
- * little, since the last page table is kept.  To be begun anew, with MMU_GRANTED(mmu), when the guest
- * has run or a register has changed. */
+ * little, since the last page table is kept.  To be begun anew, with MMU_GRANTED(mmu), when the
+ * guest has run or a register has changed. */
 struct mmu_granted {
     struct mmu *mmu;
     uint64_t stretch; /* linear >> shift of what the table maps */

@@ -85,8 +85,7 @@ static const uint8_t *rom_page(const struct physmem *physmem, uint64_t address)
 const uint8_t *physmem_page_read(struct physmem *physmem, ppn_t ppn)
 {
     uint64_t index = physmem_ram_index(physmem, ppn);
-    if (index != PHYSMEM_NOT_RAM &&
-        (ppn.v >= LOW_PAGES || physmem->low[ppn.v] & PHYSMEM_READ_RAM))
+    if (index != PHYSMEM_NOT_RAM && (ppn.v >= LOW_PAGES || physmem->low[ppn.v] & PHYSMEM_READ_RAM))
         return frames_host(physmem->frames, pmap_get(physmem, index));
     return rom_page(physmem, ppn_gpa(ppn).v);
 }

@@ -30,7 +30,8 @@ struct physmem_watch {
     void (*written)(void *opaque, gpa_t gpa, const void *from, unsigned length);
     /* physmem_set_low() was called. */
     void (*low_set)(void *opaque, uint64_t base, uint64_t length, uint8_t attributes);
-    /* A guest walk sets `bits` (A, D) in the byte at `place`; true: it is to leave them as they are. */
+    /* A guest walk sets `bits` (A, D) in the byte at `place`; true: it is to leave them as they
+     * are. */
     bool (*entry_marked)(void *opaque, gpa_t place, uint8_t bits);
     /* Bytes [gpa, gpa + length) of one page are being written.  With it set no page is written
      * unannounced: it counts as one that holds code. */
@@ -49,9 +50,9 @@ struct physmem {
     struct frames *frames;
     pthread_mutex_t lock; /* the first write to a page, by vCPUs and by DMA */
     uint64_t ram_bytes, ram_below_4g;
-    mpn_t *pmap;    /* by RAM page index */
-    uint64_t *code; /* by RAM page index: one bit for each line that holds decoded code */
-    struct bus *bus; /* device registers */
+    mpn_t *pmap;      /* by RAM page index */
+    uint64_t *code;   /* by RAM page index: one bit for each line that holds decoded code */
+    struct bus *bus;  /* device registers */
     uint8_t low[256]; /* PHYSMEM_READ_RAM | PHYSMEM_WRITE_RAM for each page of the first MiB */
     struct physmem_rom roms[PHYSMEM_ROMS_MAX];
     unsigned rom_count;
@@ -64,14 +65,13 @@ enum { PHYSMEM_READ_RAM = 1, PHYSMEM_WRITE_RAM = 2 };
 
 #define PHYSMEM_NOT_RAM UINT64_MAX
 
-/* `ram_bytes` of RAM (a multiple of 4096) over `frames`; the bus answers for what is neither RAM nor
- * ROM.  Negative errno on failure. */
+/* `ram_bytes` of RAM (a multiple of 4096) over `frames`; the bus answers for what is neither RAM
+ * nor ROM.  Negative errno on failure. */
 int physmem_init(struct physmem *physmem, struct frames *frames, struct bus *bus,
                  uint64_t ram_bytes, struct error *error);
 void physmem_free(struct physmem *physmem);
 /* Maps ROM at `base`; `bytes` stay the caller's.  Later ROMs win over earlier ones and over RAM. */
-void physmem_add_rom(struct physmem *physmem, uint64_t base, uint64_t length,
-                     const uint8_t *bytes);
+void physmem_add_rom(struct physmem *physmem, uint64_t base, uint64_t length, const uint8_t *bytes);
 /* Switches the pages of [base, base + length) below 1 MiB between RAM and bus/ROM. */
 void physmem_set_low(struct physmem *physmem, uint64_t base, uint64_t length, uint8_t attributes);
 
@@ -101,7 +101,8 @@ void physmem_mark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
 void physmem_unmark_code(struct physmem *physmem, gpa_t gpa, unsigned length);
 /* Whether any byte of the page holds decoded code, or its writes are watched. */
 bool physmem_has_code(const struct physmem *physmem, ppn_t ppn);
-/* Calls code_written if [gpa, gpa+length), within one page, overlaps decoded code; and the watch. */
+/* Calls code_written if [gpa, gpa+length), within one page, overlaps decoded code; and the
+ * watch. */
 void physmem_note_write(struct physmem *physmem, gpa_t gpa, unsigned length);
 
 /* Does a guest walk set A and D bits at `place` itself, or is that left to the watch? */

@@ -117,8 +117,8 @@ static inline int64_t windows_closed_delta(unsigned index)
  * space opens after options.earn_ticks of these without a flush while it is present.  Open, it
  * stays so while flushes leave it most of its pages.  One that loses most of them several times,
  * each within that many ticks of the last, or that costs more to compare than its ticks are worth,
- * is emptied and has to earn again; so is one with many addresses flushed between two ticks, and such
- * a tick earns nothing. */
+ * is emptied and has to earn again; so is one with many addresses flushed between two ticks, and
+ * such a tick earns nothing. */
 void windows_tick(struct mmu *mmu);
 /* Puts the page of `gva` as the present user view has it into its window, or gives what is there
  * the rights and the frame that the view has now: read-write exactly if writes are direct there.

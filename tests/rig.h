@@ -20,7 +20,7 @@ struct rig {
     struct physmem physmem;
     struct cpu_model model;
     struct cpu *cpu;
-    int interrupt_vector; /* acknowledged next; -1: none */
+    int interrupt_vector;  /* acknowledged next; -1: none */
     uint64_t tsc_deadline; /* as if in the local APIC */
     unsigned tsc_deadline_writes;
 };

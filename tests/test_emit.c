@@ -166,15 +166,23 @@ Test(emit, vex_prefixes)
     begin();
     for (unsigned n = 0; n < 16 * 16 * 16; n++) {
         const unsigned reg = n & 15, vvvv = n >> 4 & 15, rm = n >> 8;
-        struct host_op op = {.map = MAP_VEX_0F, .opcode = 0x58, .width = SIZE_32, .vvvv = (uint8_t)vvvv};
+        struct host_op op = {
+            .map = MAP_VEX_0F, .opcode = 0x58, .width = SIZE_32, .vvvv = (uint8_t)vvvv};
         emit_reg(&e, op, reg, rm);
         cr_assert_eq(e.at - bytes, rm < 8 ? 4 : 5);
         expect("vaddps xmm%u, xmm%u, xmm%u", reg, vvvv, rm);
-        op = (struct host_op){.map = MAP_VEX_0F, .opcode = 0xfe, .prefix = 0x66, .width = SIZE_32,
-                              .vvvv = (uint8_t)vvvv, .wide = true};
+        op = (struct host_op){.map = MAP_VEX_0F,
+                              .opcode = 0xfe,
+                              .prefix = 0x66,
+                              .width = SIZE_32,
+                              .vvvv = (uint8_t)vvvv,
+                              .wide = true};
         emit_mem(&e, op, reg, AT((uint8_t)rm, 0x40));
         expect("vpaddd ymm%u, ymm%u, ymmword ptr [%s + 0x40]", reg, vvvv, general[rm]);
-        op = (struct host_op){.map = MAP_VEX_0F38, .opcode = 0xf6, .prefix = 0xf2, .width = SIZE_64,
+        op = (struct host_op){.map = MAP_VEX_0F38,
+                              .opcode = 0xf6,
+                              .prefix = 0xf2,
+                              .width = SIZE_64,
                               .vvvv = (uint8_t)vvvv};
         emit_reg(&e, op, reg, rm);
         expect("mulx %s, %s, %s", general[reg], general[vvvv], general[rm]);
@@ -182,8 +190,10 @@ Test(emit, vex_prefixes)
     emit_mem(&e, HOST_OP(.map = MAP_VEX_0F, .opcode = 0x10, .prefix = 0xf3, .width = SIZE_32), 9,
              (struct host_memory){RBX, R12, 2, 0});
     expect("vmovss xmm9, dword ptr [rbx + r12*4]");
-    emit_reg(&e, HOST_OP(.map = MAP_VEX_0F3A, .opcode = 0x06, .prefix = 0x66, .width = SIZE_32,
-                         .vvvv = 3, .wide = true), 1, 2);
+    emit_reg(&e,
+             HOST_OP(.map = MAP_VEX_0F3A, .opcode = 0x06, .prefix = 0x66, .width = SIZE_32,
+                     .vvvv = 3, .wide = true),
+             1, 2);
     emit_byte(&e, 0x31);
     expect("vperm2f128 ymm1, ymm3, ymm2, 0x31");
 }

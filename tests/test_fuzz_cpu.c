@@ -288,8 +288,8 @@ static void note_undefined(struct undefined *undefined, const struct cpu *cpu, b
         if (keeps)
             undefined->flags |= row->flags_undefined & F_ARITH;
         else
-            undefined->flags = (undefined->flags & ~row->flags_written) |
-                               (row->flags_undefined & F_ARITH);
+            undefined->flags =
+                (undefined->flags & ~row->flags_written) | (row->flags_undefined & F_ARITH);
     }
 }
 
@@ -415,12 +415,12 @@ Test(fuzz_cpu, programs_end_alike_in_blocks_and_in_steps)
 
 Test(fuzz_cpu, programs_end_alike_translated_and_in_steps)
 {
-    compare_blocks_with_steps(&(struct translate_options){
-        .threshold = 1, .count = true, .windows = WINDOWS_OFF});
+    compare_blocks_with_steps(
+        &(struct translate_options){.threshold = 1, .count = true, .windows = WINDOWS_OFF});
 }
 
 Test(fuzz_cpu, programs_end_alike_translated_with_windows_and_in_steps)
 {
-    compare_blocks_with_steps(&(struct translate_options){
-        .threshold = 1, .count = true, .windows = WINDOWS_ALWAYS});
+    compare_blocks_with_steps(
+        &(struct translate_options){.threshold = 1, .count = true, .windows = WINDOWS_ALWAYS});
 }

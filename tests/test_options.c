@@ -68,7 +68,8 @@ Test(options, of_the_accelerator)
         {"-accel translate,windows=auto", false, WINDOWS_AUTO, 0, 0},
         {"-accel translate,windows=off", false, WINDOWS_OFF, 0, 0},
         {"-accel windows=always", false, WINDOWS_ALWAYS, 0, 0},
-        {"-accel translate,windows=always,windows=off", false, WINDOWS_OFF, 0, 0}, /* the last one counts */
+        {"-accel translate,windows=always,windows=off", false, WINDOWS_OFF, 0,
+         0}, /* the last one counts */
         {"-accel translate,cache=4M,windows=always,threshold=7", false, WINDOWS_ALWAYS, 7, 4 << 20},
     };
     for (unsigned i = 0; i < ARRAY_LENGTH(rows); i++) {
@@ -76,7 +77,8 @@ Test(options, of_the_accelerator)
         cr_expect_eq(options.machine.interpret, rows[i].interpret, "%s", rows[i].line);
         cr_expect_eq(options.machine.translate.windows, rows[i].windows, "%s", rows[i].line);
         cr_expect_eq(options.machine.translate.threshold, rows[i].threshold, "%s", rows[i].line);
-        cr_expect_eq(options.machine.translate.cache_bytes, rows[i].cache_bytes, "%s", rows[i].line);
+        cr_expect_eq(options.machine.translate.cache_bytes, rows[i].cache_bytes, "%s",
+                     rows[i].line);
         options_free(&options);
     }
 }

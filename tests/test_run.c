@@ -48,17 +48,18 @@ Test(run, a_loop_that_rewrites_itself)
 }
 
 /* The same with an instruction that becomes another one, of another length, and back. */
-GUEST_CODE(smc_opcode, ".code16\n"
-                       "xor ax, ax\n"
-                       "mov cx, 1000\n"
-                       "mov bx, 0xc083\n" /* add ax, byte … */
-                       "mov dx, 0x9005\n" /* add ax, 0190h (the byte that follows is the high one) */
-                       "1: mov [0x1000 + 2f - smc_opcode_start], bx\n"
-                       "xchg bx, dx\n"
-                       "2: add ax, 1\n"
-                       "nop\n"
-                       "loop 1b\n"
-                       "hlt\n");
+GUEST_CODE(smc_opcode,
+           ".code16\n"
+           "xor ax, ax\n"
+           "mov cx, 1000\n"
+           "mov bx, 0xc083\n" /* add ax, byte … */
+           "mov dx, 0x9005\n" /* add ax, 0190h (the byte that follows is the high one) */
+           "1: mov [0x1000 + 2f - smc_opcode_start], bx\n"
+           "xchg bx, dx\n"
+           "2: add ax, 1\n"
+           "nop\n"
+           "loop 1b\n"
+           "hlt\n");
 
 Test(run, a_loop_that_rewrites_an_opcode)
 {

@@ -1,5 +1,5 @@
-/* SYSCALL and SYSRET, STAC and CLAC in translated code end as the interpreter's do, whatever flags, selectors
- * and addresses they meet; and the common case does not leave translated code. */
+/* SYSCALL and SYSRET, STAC and CLAC in translated code end as the interpreter's do, whatever flags,
+ * selectors and addresses they meet; and the common case does not leave translated code. */
 #include "tests/both_engines.h"
 #include "translate/window_fault.h"
 
@@ -31,8 +31,9 @@ static void tables(struct rig *rig)
 {
     struct cpu *cpu = rig->cpu;
     for (uint64_t vector = 0; vector < 32; vector++) {
-        poke(rig, IDT_AT + 16 * vector, (uint64_t)HANDLER_AT >> 16 << 48 | UINT64_C(0x8e00) << 32 |
-                                            8 << 16 | (HANDLER_AT & 0xffff));
+        poke(rig, IDT_AT + 16 * vector,
+             (uint64_t)HANDLER_AT >> 16 << 48 | UINT64_C(0x8e00) << 32 | 8 << 16 |
+                 (HANDLER_AT & 0xffff));
         poke(rig, IDT_AT + 16 * vector + 8, 0);
     }
     poke(rig, GDT_AT + 8, UINT64_C(0x00af9b000000ffff));
@@ -85,7 +86,7 @@ static enum cpu_exit run(struct rig *rig, const struct variant *v)
 
 static uint64_t random_flags(void)
 {
-    static const uint64_t also[] = {0,    F_TF,   F_AC,           F_NT, F_RF,
+    static const uint64_t also[] = {0,    F_TF,   F_AC,          F_NT, F_RF,
                                     F_VM, F_IOPL, F_VIF | F_VIP, F_ID, UINT64_C(1) << 40};
     uint64_t flags = (random64() & (F_ARITH | F_IF | F_DF)) | 2;
     return random64() & 1 ? flags : flags | also[random64() % ARRAY_LENGTH(also)];
@@ -121,7 +122,8 @@ static void check_random_variants(enum windows_use windows)
     const struct translator *translator = translator_of(cpu);
     cr_assert_gt(cpu->callouts[OP_SYSCALL], 1000);
     cr_assert_gt(cpu->callouts[OP_SYSRET], 1000);
-    const uint32_t sites = translator->sites[OP_SYSCALL][CALLOUT_64]; /* two with and without windows */
+    const uint32_t sites =
+        translator->sites[OP_SYSCALL][CALLOUT_64]; /* two with and without windows */
     cr_assert(sites == 1 || (windows != WINDOWS_OFF && sites == 2));
     engines_free(&engines);
 }
@@ -185,9 +187,10 @@ Test(translate_system, windows_are_for_user_code_alone)
 
 /* --- STAC and CLAC */
 
-GUEST_CODE(access_bits, ".code64\n mov ecx, 30\n 1: add r8, r9\n stac\n pushfq\n pop r10\n mov rax, [rsi]\n"
-                        "cmp r8, r9\n clac\n pushfq\n pop r11\n test bl, cl\n jz 2f\n mov rax, [rsi]\n"
-                        "2: dec ecx\n jnz 1b\n test bh, bh\n jz 3f\n stac\n 3: hlt\n");
+GUEST_CODE(access_bits,
+           ".code64\n mov ecx, 30\n 1: add r8, r9\n stac\n pushfq\n pop r10\n mov rax, [rsi]\n"
+           "cmp r8, r9\n clac\n pushfq\n pop r11\n test bl, cl\n jz 2f\n mov rax, [rsi]\n"
+           "2: dec ecx\n jnz 1b\n test bh, bh\n jz 3f\n stac\n 3: hlt\n");
 
 struct access_variant {
     unsigned cpl, also;

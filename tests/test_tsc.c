@@ -1,10 +1,17 @@
-/* cpu/tsc: the counter never goes back and keeps to the machine's clock, in C and in translated code. */
+/* cpu/tsc: the counter never goes back and keeps to the machine's clock, in C and in translated
+ * code. */
 #include "tests/rig.h"
 #include "translate/translated.h"
 
 #include <time.h>
 
-enum { CODE_AT = 0x20000, HANDLER_AT = 0x50000, IDT_AT = 0x60000, GDT_AT = 0x61000, TSS_AT = 0x62000 };
+enum {
+    CODE_AT = 0x20000,
+    HANDLER_AT = 0x50000,
+    IDT_AT = 0x60000,
+    GDT_AT = 0x61000,
+    TSS_AT = 0x62000
+};
 /* How far the two may be apart: more than the longest line, so that no load on the host matters. */
 enum { APART_NS = 50 * 1000 * 1000 };
 
@@ -76,18 +83,19 @@ Test(tsc, follows_a_clock_that_is_set)
 }
 
 /* r8: steps back; r9: readings; rdi: the last one */
-GUEST_CODE(reads, ".code64\n mov ecx, 200000\n xor edi, edi\n xor r8d, r8d\n"
-                  "1: mov esi, ecx\n rdtsc\n shl rdx, 32\n or rax, rdx\n cmp rax, rdi\n adc r8d, 0\n"
-                  "mov rdi, rax\n rdtscp\n shl rdx, 32\n or rax, rdx\n cmp rax, rdi\n adc r8d, 0\n"
-                  "mov rdi, rax\n add r9d, ecx\n mov ecx, esi\n dec ecx\n jnz 1b\n hlt\n");
+GUEST_CODE(reads,
+           ".code64\n mov ecx, 200000\n xor edi, edi\n xor r8d, r8d\n"
+           "1: mov esi, ecx\n rdtsc\n shl rdx, 32\n or rax, rdx\n cmp rax, rdi\n adc r8d, 0\n"
+           "mov rdi, rax\n rdtscp\n shl rdx, 32\n or rax, rdx\n cmp rax, rdi\n adc r8d, 0\n"
+           "mov rdi, rax\n add r9d, ecx\n mov ecx, esi\n dec ecx\n jnz 1b\n hlt\n");
 
 Test(tsc, translated_code_reads_along_the_same_line)
 {
     struct cpu *cpu = rig.cpu;
     struct error error;
     steady = true;
-    cr_assert_eq(translator_attach(cpu, &(struct translate_options){.threshold = 1}, &error), 0, "%s",
-                 error.text);
+    cr_assert_eq(translator_attach(cpu, &(struct translate_options){.threshold = 1}, &error), 0,
+                 "%s", error.text);
     rig_load(&rig, CODE_AT, reads);
     rig_long(&rig, CODE_AT, 0);
     cpu->msr.tsc_aux = 1;
@@ -111,11 +119,12 @@ Test(tsc, cr4_tsd_forbids_it_to_programs)
 {
     struct cpu *cpu = rig.cpu;
     struct error error;
-    const uint64_t gate[2] = {(uint64_t)HANDLER_AT >> 16 << 48 | UINT64_C(0x8e00) << 32 | 8 << 16, 0};
+    const uint64_t gate[2] = {(uint64_t)HANDLER_AT >> 16 << 48 | UINT64_C(0x8e00) << 32 | 8 << 16,
+                              0};
     const uint64_t code = UINT64_C(0x00af9b000000ffff), stack = 0x70000;
     steady = true;
-    cr_assert_eq(translator_attach(cpu, &(struct translate_options){.threshold = 1}, &error), 0, "%s",
-                 error.text);
+    cr_assert_eq(translator_attach(cpu, &(struct translate_options){.threshold = 1}, &error), 0,
+                 "%s", error.text);
     rig_load(&rig, CODE_AT, forbidden);
     rig_load(&rig, HANDLER_AT, handler);
     physmem_write(&rig.physmem, GPA(IDT_AT + 16 * VECTOR_GP), gate, sizeof gate);
