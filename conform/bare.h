@@ -34,8 +34,8 @@ struct bare {
 /* "interp", "translate" */
 const char *engine_name(enum engine engine);
 
-/* `model` as -cpu takes it; `windows` is the translator's.  Negative errno, and the line, when the host
- * has not got the memory, or lets none be executed. */
+/* `model` as -cpu takes it; `windows` is the translator's.  Negative errno, and the line, when the
+ * host has not got the memory, or lets none be executed. */
 int bare_init(struct bare *bare, const char *model, enum engine engine, enum windows_use windows,
               struct error *error);
 void bare_free(struct bare *bare);

@@ -98,8 +98,8 @@ FLOAT(VCVTPH2PS_VW, "vcvtph2ps", SHAPE_WIDENS)
 
 /* To halves, which may go to memory: V is the source, W the destination. */
 LANE_IMMEDIATE(halves_of, "vcvtps2ph", LANE_UNARY, 8)
-/* Has an unmasked underflow come of it?  SDM 1 §14.4.1: FTZ does not count here, so that no second run
- * (sse_check_again()) tells of a tiny result that is exact. */
+/* Has an unmasked underflow come of it?  SDM 1 §14.4.1: FTZ does not count here, so that no second
+ * run (sse_check_again()) tells of a tiny result that is exact. */
 static bool traps_tiny_half(const struct cpu *cpu, const union vector *result)
 {
     if (cpu->mxcsr & MXCSR_UE << MXCSR_MASK_SHIFT)

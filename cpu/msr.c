@@ -14,7 +14,7 @@
 enum { MC_BANKS = 4, VARIABLE_MTRRS = 8 };
 
 #define MCG_CTL_PRESENT        BIT(8)
-#define MTRR_CAP               (VARIABLE_MTRRS | BIT(8) | BIT(10)) /* fixed ranges, write combining */
+#define MTRR_CAP               (VARIABLE_MTRRS | BIT(8) | BIT(10)) /* fixed ranges, WC */
 #define APIC_BASE_BSP          BIT(8)
 #define APIC_BASE_X2APIC       BIT(10)
 #define APIC_BASE_ENABLE       BIT(11)

@@ -80,7 +80,7 @@ packages() {
 
 build_packages=(gcc libc6-dev binutils meson ninja-build pkg-config python3 acpica-tools
     libcapstone-dev libjansson-dev zlib1g-dev seabios)
-test_packages=(libcriterion-dev libzydis-dev)
+test_packages=(libcriterion-dev libzydis-dev clang-format)
 
 # build FOLDER SETUP-OPTIONS... -- TARGETS...
 build() {

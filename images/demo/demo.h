@@ -38,8 +38,8 @@ enum {
 void console_init(void);
 void console_colour(uint8_t attribute); /* VGA attribute of what follows */
 void console_put(char character);
-/* %s %c %u %d %x and %p, with zero padding and width; 32 bits, or pointer-sized after `l`; %llx, and
- * %llu of what fits into a pointer. */
+/* %s %c %u %d %x and %p, with zero padding and width; 32 bits, or pointer-sized after `l`; %llx,
+ * and %llu of what fits into a pointer. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 /* A coloured rectangle of text cells at column `x`, row `y`. */
