@@ -3,7 +3,8 @@
  * Single-stepping and the order of traps are the run loop's (run.c); what is here answers its
  * questions.  Pages with an enabled data breakpoint have no shadow entry, so that every access to
  * them comes to debug_note_access().
- * INV-1: debug_pending holds only conditions of the present instruction.
+ * INV-1: debug_pending holds only conditions of the present instruction, and of a MOV SS or POP SS
+ *        before it.
  * Sources: SDM 3B §17.2 (registers), §17.3 (exceptions).
  */
 #include "cpu/descriptor.h"
@@ -97,6 +98,7 @@ void debug_enter(struct cpu *cpu, uint64_t dr6)
     /* SDM: B0..B3 are of this exception alone; the others stay until the program clears them. */
     cpu->dr[6] = (cpu->dr[6] & ~UINT64_C(15)) | dr6;
     cpu->dr[7] &= ~DR7_GD;
+    cpu->msr.debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
 }
 
 void debug_registers_changed(struct cpu *cpu)

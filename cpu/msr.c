@@ -22,7 +22,7 @@ enum { MC_BANKS = 4, VARIABLE_MTRRS = 8 };
 #define PAT_RESET              UINT64_C(0x0007040600070406)
 #define FEATURE_CONTROL_LOCKED BIT(0)
 #define MISC_ENABLE_RESET      (BIT(0) | BIT(11) | BIT(12)) /* fast strings; no BTS, no PEBS */
-#define DEBUGCTL_DEFINED       (BIT(0) | BIT(1))
+#define DEBUGCTL_DEFINED       (DEBUGCTL_LBR | DEBUGCTL_BTF)
 #define BIOS_SIGNATURE         (UINT64_C(1) << 32)
 
 static bool gp0(struct cpu *cpu)

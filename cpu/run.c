@@ -231,7 +231,25 @@ static bool debug_trap(struct cpu *cpu, uint64_t dr6)
 {
     cpu_fault(cpu, VECTOR_DB, 0);
     cpu->fault.dr6 = dr6;
+    cpu->halted = false; /* the trap after HLT */
     return deliver_fault(cpu);
+}
+
+/* Was the instruction that has just run a REP with more to do? */
+static bool is_repeating(const struct cpu *cpu, const struct insn *insn)
+{
+    return opcode_rows[insn->row].attributes & (A_REP | A_REPZ) && cpu->rip == insn_rip(cpu, insn);
+}
+
+/* Is TF's trap due after this instruction?
+ * LIMIT: a branch to the instruction behind it counts as not taken for IA32_DEBUGCTL.BTF. */
+static bool is_stepped(const struct cpu *cpu, const struct insn *insn)
+{
+    if (cpu->delivered)
+        return false;
+    if (likely(!(cpu->msr.debugctl & DEBUGCTL_BTF)))
+        return true;
+    return opcode_rows[insn->row].attributes & A_BRANCH && cpu->rip != insn_next_rip(cpu, insn);
 }
 
 /* One instruction, with all that blocks do not look at. */
@@ -265,8 +283,13 @@ static bool run_single(struct cpu *cpu)
         debug_take_pending(cpu);
         return deliver_fault(cpu);
     }
-    dr6 = debug_take_pending(cpu) | (stepping && !cpu->delivered ? DR6_BS : 0);
-    return dr6 && !cpu->inhibit_debug && debug_trap(cpu, dr6);
+    /* SDM: RF is as if set between the iterations of a string. */
+    if ((stepping || cpu->dr[7] & DR7_ENABLES) && is_repeating(cpu, block->insns))
+        cpu->eflags |= F_RF;
+    if (cpu->inhibit_debug) /* SDM: data breakpoints wait for the next instruction's end */
+        return false;
+    dr6 = debug_take_pending(cpu) | (stepping && is_stepped(cpu, block->insns) ? DR6_BS : 0);
+    return dr6 && debug_trap(cpu, dr6);
 }
 
 static bool wants_single(const struct cpu *cpu)

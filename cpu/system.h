@@ -48,6 +48,9 @@ must_check bool fault_deliver(struct cpu *cpu);
 #define DR6_BT      BIT(15) /* the new task's T flag */
 #define DR7_ENABLES UINT64_C(0xff)
 #define DR7_GD      BIT(13)
+/* IA32_DEBUGCTL */
+#define DEBUGCTL_LBR BIT(0)
+#define DEBUGCTL_BTF BIT(1) /* TF steps by branches */
 /* Linear range [at, at+length) was accessed as `kind` (DR7's R/W: 0 execute, 1 write, 2 I/O, 3 any
  * read or write): remembers the DR6 bits of matching data breakpoints for the trap after the
  * instruction.  Called only from slow paths. */

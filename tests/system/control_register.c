@@ -253,13 +253,13 @@ static void check_number(const struct snippet *snippet, unsigned number, unsigne
     bool at_start = end.ip == start.ip, done = end.vector == VECTOR_UD && !at_start;
 
     if (!exists)
-        case_check(end.vector == VECTOR_UD && at_start, "number %u, CPL %u: vector %llu at %llx",
+        case_check(end.vector == VECTOR_UD && at_start, "number %u, CPL %u: vector %llx at %llx",
                    number, cpl, end.vector, end.ip);
     else if (cpl)
         case_check(end.vector == VECTOR_GP && at_start && !end.error,
-                   "number %u, CPL %u: vector %llu", number, cpl, end.vector);
+                   "number %u, CPL %u: vector %llx", number, cpl, end.vector);
     else
-        case_check(done, "number %u: vector %llu", number, end.vector);
+        case_check(done, "number %u: vector %llx", number, end.vector);
 }
 
 static void check_numbers(void)

@@ -262,7 +262,7 @@ static void combination(const struct mode *mode, const struct access *access, un
         right = end.vector == VECTOR_UD &&
                 end.ip == (access->fetch ? start.ip : (uint32_t)snippet->end);
     case_check(right && marked,
-               "%s, kinds %02x %02x %02x %02x, WP %u SMEP %u SMAP %u NXE %u: vector %llu error "
+               "%s, kinds %02x %02x %02x %02x, WP %u SMEP %u SMAP %u NXE %u: vector %llx error "
                "%02llx CR2 %x, expected error %02x%s",
                access->name, kind_of[4], kind_of[3], kind_of[2], kind_of[1], settings & SET_WP,
                settings & SET_SMEP, settings & SET_SMAP, settings & SET_NXE, end.vector, end.error,
