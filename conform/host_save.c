@@ -170,7 +170,7 @@ bool host_save(const struct host_event *event, const struct feature_set *feature
     snprintf(to->see, sizeof to->see, "SDM %s", row->section);
     memcpy(to->code, c->bytes, c->insn.length);
     preset_state(to->preset, 3, &preset);
-    host_engine_state(c->code_size, features, &to->initial);
+    host_engine_state(c->code_size, &to->needs, &to->initial);
     put_state(&to->initial, &c->state);
     state_put(&to->initial, SF_RFLAGS, c->state.eflags);
     note_changes(&preset, &to->initial, &to->given);
