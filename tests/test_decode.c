@@ -136,6 +136,45 @@ Test(decode, fifteen_bytes_are_the_limit)
                  DECODE_TOO_LONG);
 }
 
+/* As AMD's processors fetch them before they raise #UD (their last bytes in an absent page). */
+Test(decode, undefined_encodings_are_as_long_as_their_kin)
+{
+    static const struct {
+        uint8_t bytes[8], length;
+    } encodings[] = {
+        {{0x06}, 1},                            /* PUSH ES */
+        {{0xd4, 1}, 2},                         /* AAM: imm8 */
+        {{0x82, 0xc0, 1}, 3},                   /* ADD: ModRM, imm8 */
+        {{0x9a, 1, 2, 3, 4, 5, 6}, 7},          /* far CALL */
+        {{0xc6, 0xc8, 1}, 3},                   /* /1 */
+        {{0xff, 0xbc, 0x24, 1, 2, 3, 4}, 7},    /* /7: SIB, displacement */
+        {{0x0f, 0x04}, 2},                      /* nothing */
+        {{0x0f, 0xba, 0xc0, 1}, 4},             /* /0 */
+        {{0x0f, 0x38, 0xff, 0xc0}, 4},          /* nothing: ModRM */
+        {{0x0f, 0x38, 0xff, 0x40, 1}, 5},       /* nothing: displacement */
+        {{0x66, 0x0f, 0x3a, 0xff, 0xc0, 1}, 6}, /* nothing: imm8 */
+        {{0xc5, 0xf8, 0x04}, 3},                /* nothing */
+        {{0xc4, 0xe2, 0x78, 0xff, 0xc0}, 5},    /* nothing: ModRM */
+        {{0x66, 0xc5, 0xf8, 0x58, 0x40, 1}, 6}, /* VADDPS behind 66 */
+    };
+    memset(&features, 0xff, sizeof features);
+    for (unsigned i = 0; i < ARRAY_LENGTH(encodings); i++) {
+        const uint8_t *bytes = encodings[i].bytes;
+        uint8_t long_one[16];
+        unsigned length = encodings[i].length;
+        for (unsigned n = 0; n < length; n++)
+            cr_expect_eq(decode(bytes, n, LONG_64, &features, &insn), DECODE_TRUNCATED, "%u, %u", i,
+                         n);
+        cr_expect_eq(decode(bytes, length, LONG_64, &features, &insn), DECODE_OK, "%u", i);
+        cr_expect_eq(insn.exec, exec_undefined, "%u", i);
+        cr_expect_eq(insn.length, length, "%u", i);
+        memset(long_one, 0x2e, sizeof long_one);
+        memcpy(long_one + sizeof long_one - length, bytes, length);
+        cr_expect_eq(decode(long_one, sizeof long_one, LONG_64, &features, &insn), DECODE_TOO_LONG,
+                     "%u", i);
+    }
+}
+
 Test(decode, prefixes)
 {
     /* The last of F2 and F3 counts, and goes before 66. */

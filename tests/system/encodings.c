@@ -65,7 +65,6 @@ struct instruction {
     bool only_64;
 };
 
-/* The operand is [BX] or [EBX], so that the bytes are the same but for rm. */
 static const struct instruction instructions[] = {
     {{0x90}, 1, false},                                     /* NOP */
     {{0xb0, 0x12}, 2, false},                               /* MOV AL, imm8 */
