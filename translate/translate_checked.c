@@ -134,6 +134,6 @@ bool translate_checked(struct translating *t)
     case OP_CMPXCHG8B_Mq:
         return compare_exchange(t);
     default:
-        return false;
+        return translate_string(t);
     }
 }

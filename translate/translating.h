@@ -220,6 +220,7 @@ void callout_compose_flags(struct translating *t);
 /* T0: EFLAGS, whose arithmetic flags become the guest's; destroys T0, T1. */
 void callout_flags_to_image(struct translating *t);
 bool translate_checked(struct translating *t);
+bool translate_string(struct translating *t);
 /* The block ends with an instruction that goes on to the next; `past_poll`: no interrupt may come
  * before that.  The flags are noted already. */
 void translate_next_block(struct translating *t, bool past_poll);
