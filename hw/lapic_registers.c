@@ -292,7 +292,9 @@ static uint64_t x2apic_writable(unsigned reg)
     case REG_ICR_LOW:
         return UINT64_C(0xffffffff00000000) | ICR_BITS;
     case REG_LVT ... REG_LVT + LVT_COUNT - 1:
-        return lvt_writable[reg - REG_LVT] | ICR_STATUS | LVT_REMOTE_IRR;
+        /* Statuses, which are read-only; remote IRR is the LINTs' alone. */
+        return lvt_writable[reg - REG_LVT] | ICR_STATUS |
+               (lvt_writable[reg - REG_LVT] & LVT_LEVEL ? LVT_REMOTE_IRR : 0);
     case REG_TIMER_INITIAL:
         return UINT32_MAX;
     case REG_TIMER_DIVIDE:
