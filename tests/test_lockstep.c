@@ -128,6 +128,7 @@ GUEST_CODE(stepped, ".code16\n"
                     "mov cx, 20\n mov di, 0x6000\n rep stosb\n"
                     "mov ss, bx\n mov sp, 0x7000\n"
                     "sti\n cli\n"
+                    "pushf\n pop ax\n and ah, 0xfe\n push ax\n popf\n" /* a trap ends HLT */
                     "hlt\n"
                     "9: inc word ptr [0x500]\n iret\n");
 
