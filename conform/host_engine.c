@@ -30,6 +30,7 @@ static void narrow_segments(struct state *state)
 void host_engine_state(unsigned code_size, const struct feature_set *features, struct state *state)
 {
     preset_state(host_engine_preset(code_size), 3, state);
+    state->value[SF_CR0].word[0] |= CR0_AM;
     if (feature_has(features, FEAT_AVX)) {
         state->value[SF_CR4].word[0] |= CR4_OSXSAVE;
         state_put(state, SF_XCR0, XCR0_X87 | XCR0_SSE | XCR0_AVX);

@@ -368,6 +368,8 @@ static bool make(const struct host_generator *generator, unsigned row, struct ho
     if (c->insn.memory && facts->operand[1] != O_MV)
         aim(c, make_target(facts, dice) - host_case_base(c), dice);
     c->state.eflags = 0x202 | ((uint32_t)dice_next(dice) & (F_ARITH | F_DF));
+    if (dice_chance(dice, 3))
+        c->state.eflags |= F_AC;
     make_x87(dice, &c->state.fx, facts->attributes & A_MMX);
     make_sse(dice, &c->state.fx);
     make_upper(dice, &c->state, &generator->features);

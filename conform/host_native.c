@@ -136,6 +136,8 @@ static void go_home(ucontext_t *context)
 static void on_signal(int number, siginfo_t *info, void *opaque)
 {
     ucontext_t *context = opaque;
+    /* WHY first: what follows need not be aligned. */
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(uint64_t)F_AC);
     const greg_t *registers = context->uc_mcontext.gregs;
     struct host_batch *batch = native.batch;
     const struct host_case *c = &batch->cases[native.index];

@@ -70,27 +70,30 @@ static bool simpler_stack(struct host_case *c, unsigned n)
     return true;
 }
 
+static bool simpler_flag(struct host_case *c, unsigned n)
+{
+    c->state.eflags &= ~(BIT(n) & (F_ARITH | F_DF | F_AC));
+    return n < 32;
+}
+
 static bool simpler_word(struct host_case *c, unsigned n)
 {
     struct host_fx *fx = &c->state.fx;
 
     switch (n) {
     case 0:
-        c->state.eflags = 0x202;
-        return true;
-    case 1:
         fx->control = 0x37f;
         return true;
-    case 2:
+    case 1:
         fx->status = 0;
         return true;
-    case 3:
+    case 2:
         fx->valid = 0;
         return true;
-    case 4:
+    case 3:
         fx->mxcsr = 0x1f80;
         return true;
-    case 5:
+    case 4:
         c->state.rip = HOST_CODE - host_case_base(c);
         return true;
     default:
@@ -141,7 +144,7 @@ static int clear_data(struct host_probe *probe, unsigned at, unsigned length, st
 int host_probe_minimise(struct host_probe *probe, struct error *error)
 {
     static simpler_fn *const simplers[] = {simpler_prefix, simpler_register, simpler_vector,
-                                           simpler_stack, simpler_word};
+                                           simpler_stack,  simpler_flag,     simpler_word};
     bool differs;
     int result = 0;
 

@@ -49,14 +49,16 @@ static void note_changes(const struct state *a, const struct state *b, struct st
 }
 
 /* What freedoms cover, and what the host was not asked for. */
-static void put_ignored(const struct host_event *event, struct state *ignored)
+static void put_ignored(const struct host_event *event, struct state_case *c)
 {
+    struct state *ignored = &c->ignored;
     static const uint8_t unknown[] = {SF_FOP, SF_FCS, SF_FIP, SF_FDS, SF_FDP};
     struct host_mismatch all, rest;
 
     memset(&all, 0xff, sizeof all);
     rest = all;
     host_freedoms_take(event, &rest);
+    c->exception.has_error &= rest.bits[ASPECT_DETAIL] & 1;
     state_put(ignored, SF_RFLAGS, ~rest.bits[ASPECT_FLAGS] & FLAGS);
     state_put(ignored, SF_FSW, (uint16_t)~rest.bits[ASPECT_X87_STATUS]);
     state_put(ignored, SF_MXCSR, (uint32_t)~rest.bits[ASPECT_MXCSR]);
@@ -118,12 +120,21 @@ static bool put_memory(const struct host_event *event, struct state_case *c)
 
 /* --- all of it */
 
+/* Is anything in the upper halves, or may it come there? */
+static bool uses_avx(const struct host_case *c)
+{
+    static const uint8_t nothing[sizeof c->state.upper];
+
+    return host_case_row(c)->attributes & A_AVX ||
+           memcmp(c->state.upper, nothing, sizeof nothing) != 0;
+}
+
 /* Features without which the bytes are another instruction, or none. */
 static struct feature_set needs_of(const struct host_case *c, const struct feature_set *features)
 {
     struct feature_set needs = {{0}};
 
-    if (host_case_row(c)->attributes & A_AVX) /* for XCR0 */
+    if (uses_avx(c)) /* for XCR0 */
         feature_add(&needs, FEAT_AVX);
     for (enum feature feature = 0; feature < FEATURE_COUNT; feature++) {
         struct feature_set less = *features;
@@ -177,6 +188,6 @@ bool host_save(const struct host_event *event, const struct feature_set *feature
     to->final = to->initial;
     put_state(&to->final, &event->host->state);
     note_changes(&to->initial, &to->final, &to->expected);
-    put_ignored(event, &to->ignored);
+    put_ignored(event, to);
     return put_memory(event, to);
 }

@@ -44,9 +44,30 @@ static bool segment_allows(const struct segment *segment, uint64_t offset, unsig
     return offset > segment->limit && last <= top;
 }
 
+/* What the address of an operand of `length` bytes is a multiple of, less one.  SDM 3A table 6-7; APM
+ * 2 §8.2.18: of vectors 16, of an x87 environment or state its words' size. */
+static unsigned alignment_mask(unsigned length)
+{
+    switch (length) {
+    case 10:
+        return 7;
+    case 14:
+    case 94:
+        return 1;
+    case 28:
+    case 108:
+        return 3;
+    case 16:
+    case 32:
+        return 15;
+    default:
+        return length <= 8 && (length & (length - 1)) == 0 ? length - 1 : 0;
+    }
+}
+
 /* Finds the linear address; true with #GP or #SS pending. */
 static bool segment_check(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length,
-                          bool write, uint64_t *linear)
+                          unsigned alignment, bool write, uint64_t *linear)
 {
     const struct segment *segment = &cpu->segs[seg];
     *linear = (segment->base + offset) & cpu->linear_mask;
@@ -56,7 +77,7 @@ static bool segment_check(struct cpu *cpu, unsigned seg, uint64_t offset, unsign
     } else if (!segment_allows(segment, offset, length, write)) {
         return segment_fault(cpu, seg);
     }
-    bool misaligned = length <= 8 && (length & (length - 1)) == 0 && *linear & (length - 1);
+    bool misaligned = *linear & alignment;
     if (unlikely(misaligned && cpu->cpl == 3 && cpu->eflags & F_AC &&
                  cpu->mmu.registers.cr0 & CR0_AM))
         return cpu_fault(cpu, VECTOR_AC, 0);
@@ -169,10 +190,10 @@ static void parts_store(struct cpu *cpu, const struct parts *parts, const void *
 /* --- the program's accesses */
 
 static bool access_begin(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length,
-                         bool write, struct parts *parts)
+                         unsigned alignment, bool write, struct parts *parts)
 {
     uint64_t linear;
-    if (segment_check(cpu, seg, offset, length, write, &linear) ||
+    if (segment_check(cpu, seg, offset, length, alignment, write, &linear) ||
         translate_parts(cpu, cpu_view_id(cpu), linear, length, write ? ACCESS_WRITE : ACCESS_READ,
                         parts))
         return true;
@@ -181,23 +202,46 @@ static bool access_begin(struct cpu *cpu, unsigned seg, uint64_t offset, unsigne
     return false;
 }
 
-bool mem_load_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, void *to, unsigned length)
+static bool load_aligned(struct cpu *cpu, unsigned seg, uint64_t offset, void *to, unsigned length,
+                         unsigned alignment)
 {
     struct parts parts;
-    if (access_begin(cpu, seg, offset, length, false, &parts))
+    if (access_begin(cpu, seg, offset, length, alignment, false, &parts))
         return true;
     parts_load(cpu, &parts, to);
     return false;
 }
 
-bool mem_store_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,
-                     unsigned length)
+static bool store_aligned(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,
+                          unsigned length, unsigned alignment)
 {
     struct parts parts;
-    if (access_begin(cpu, seg, offset, length, true, &parts))
+    if (access_begin(cpu, seg, offset, length, alignment, true, &parts))
         return true;
     parts_store(cpu, &parts, from);
     return false;
+}
+
+bool mem_load_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, void *to, unsigned length)
+{
+    return load_aligned(cpu, seg, offset, to, length, alignment_mask(length));
+}
+
+bool mem_store_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,
+                     unsigned length)
+{
+    return store_aligned(cpu, seg, offset, from, length, alignment_mask(length));
+}
+
+bool mem_load_part(struct cpu *cpu, unsigned seg, uint64_t offset, void *to, unsigned length)
+{
+    return load_aligned(cpu, seg, offset, to, length, 0);
+}
+
+bool mem_store_part(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,
+                    unsigned length)
+{
+    return store_aligned(cpu, seg, offset, from, length, 0);
 }
 
 bool mem_load_slow(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size)
@@ -217,7 +261,7 @@ void *mem_rmw_slow(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size
 {
     cpu->count.slow_stores++;
     struct parts parts;
-    if (access_begin(cpu, seg, offset, size, true, &parts))
+    if (access_begin(cpu, seg, offset, size, alignment_mask(size), true, &parts))
         return NULL;
     /* What is plain RAM now can be changed in place. */
     void *host = mem_fast(cpu, seg, offset, size, true);
@@ -240,20 +284,29 @@ void mem_rmw_commit(struct cpu *cpu)
     parts_store(cpu, &parts, cpu->rmw.bytes);
 }
 
-bool mem_check_write(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length)
+static bool check(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length,
+                  unsigned alignment, bool write)
 {
     struct parts parts;
     uint64_t linear;
-    return segment_check(cpu, seg, offset, length, true, &linear) ||
-           translate_parts(cpu, cpu_view_id(cpu), linear, length, ACCESS_WRITE, &parts);
+    return segment_check(cpu, seg, offset, length, alignment, write, &linear) ||
+           translate_parts(cpu, cpu_view_id(cpu), linear, length,
+                           write ? ACCESS_WRITE : ACCESS_READ, &parts);
+}
+
+bool mem_check_write(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length)
+{
+    return check(cpu, seg, offset, length, alignment_mask(length), true);
+}
+
+bool mem_check_write_part(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length)
+{
+    return check(cpu, seg, offset, length, 0, true);
 }
 
 bool mem_check_read(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned length)
 {
-    struct parts parts;
-    uint64_t linear;
-    return segment_check(cpu, seg, offset, length, false, &linear) ||
-           translate_parts(cpu, cpu_view_id(cpu), linear, length, ACCESS_READ, &parts);
+    return check(cpu, seg, offset, length, alignment_mask(length), false);
 }
 
 unsigned mem_run(struct cpu *cpu, unsigned seg, uint64_t offset, unsigned size, uint64_t count,

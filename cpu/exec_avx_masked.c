@@ -28,7 +28,7 @@ static never_inline bool load_masked(struct cpu *cpu, const struct insn *insn, u
     union vector value = {0};
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
-            mem_load_bytes(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
+            mem_load_part(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
                            value.b + i * bytes, bytes))
             return true;
     avx_write(cpu, insn->reg, &value, avx_bytes(insn));
@@ -42,11 +42,11 @@ static never_inline bool store_masked(struct cpu *cpu, const struct insn *insn, 
     const union vector *mask = &cpu->xmm[insn->vex.vvvv], *value = &cpu->xmm[insn->reg];
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
-            mem_check_write(cpu, insn->seg, (offset + i * bytes) & address_mask(insn), bytes))
+            mem_check_write_part(cpu, insn->seg, (offset + i * bytes) & address_mask(insn), bytes))
             return true;
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
-            mem_store_bytes(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
+            mem_store_part(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
                             value->b + i * bytes, bytes))
             return true;
     return false;
@@ -81,7 +81,7 @@ static never_inline bool gather(struct cpu *cpu, const struct insn *insn, unsign
     for (unsigned i = 0; i < count; i++) {
         if (is_chosen(mask, i, bytes)) {
             uint64_t value = 0;
-            if (mem_load_bytes(cpu, insn->seg, gather_address(cpu, insn, i, index_bytes), &value,
+            if (mem_load_part(cpu, insn->seg, gather_address(cpu, insn, i, index_bytes), &value,
                                bytes))
                 return true;
             set_element(to, i, bytes, value);

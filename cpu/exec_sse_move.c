@@ -170,7 +170,7 @@ static bool store_masked(struct cpu *cpu, const struct insn *insn, const uint8_t
     static const uint64_t address_masks[] = {0, 0xffff, 0xffffffff, ~UINT64_C(0)};
     uint64_t offset = cpu->regs[RDI] & address_masks[insn->address];
     unsigned first = (unsigned)__builtin_ctz(mask), last = 31 - (unsigned)__builtin_clz(mask);
-    if (mem_check_write(cpu, insn->seg, offset + first, last - first + 1))
+    if (mem_check_write_part(cpu, insn->seg, offset + first, last - first + 1))
         return true;
     for (unsigned i = first; i <= last; i++)
         if (mask >> i & 1 && mem_store8(cpu, insn->seg, offset + i, bytes[i]))

@@ -309,10 +309,11 @@ bool copy_registers(struct translating *t, struct copy *c)
         from < 0 ? (unsigned)c->digit : translate_read(t, (unsigned)from, HOST_T1);
     emit_reg(&t->e, c->op, reg_first ? first : second, reg_first ? second : first);
     copy_immediate(t, c);
-    if (reg_first ? c->writes_reg : c->writes_rm)
-        translate_written(t, (unsigned)to, first);
+    /* SDM: XADD writes its first operand last; both may be one register. */
     if (reg_first ? c->writes_rm : c->writes_reg)
         translate_written(t, (unsigned)from, second);
+    if (reg_first ? c->writes_reg : c->writes_rm)
+        translate_written(t, (unsigned)to, first);
     copy_flags(t, first, c->has_imm || from < 0 ? OPERAND_NONE : second);
     if (from < 0 || second != HOST_T1)
         keep_delta(t, t->row->attributes & A_WRITES_OP1 ? first : HOST_NONE);
