@@ -1,5 +1,5 @@
-/* Topic: virtual-8086 mode, its extensions (CR4.VME) and protected-mode virtual interrupts (CR4.PVI):
- * what IOPL guards, the virtual interrupt flag, and the redirection bitmap.
+/* Topic: virtual-8086 mode, its extensions (CR4.VME) and protected-mode virtual interrupts
+ * (CR4.PVI): what IOPL guards, the virtual interrupt flag, and the redirection bitmap.
  * The model is SDM 3A §21.2-21.4, 2A and 2B by instruction.
  */
 #include "system.h"
