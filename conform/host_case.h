@@ -74,11 +74,11 @@ struct host_result {
     int killed; /* the signal that ended the process that ran it; 0: none */
 };
 
-/* Does a segment's base count, as in 16-bit code?  Then what it adds to an offset. */
+/* What segments add to an offset: HOST_BASE in 16-bit code, else 0. */
 uint64_t host_case_base(const struct host_case *c);
 /* Bytes of `bytes` that lie in the code page. */
 unsigned host_case_fetched(const struct host_case *c);
-/* "ADD_EvGv" */
+/* Its row of the opcode table. */
 const struct opcode_row *host_case_row(const struct host_case *c);
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REPORTS_MAX = 16 };
 
@@ -49,8 +50,11 @@ static int open_run(struct host_run *run, struct error *error)
 {
     const struct suite_options *options = &run->suite->options;
     struct feature_set features = features_of_host();
-    int result = host_process_start(&run->process, error);
 
+    if (options->save && access(options->save, W_OK | X_OK))
+        return error_set(error, errno, "--save %s: %s; name a folder that can be written to",
+                         options->save, strerror(errno));
+    int result = host_process_start(&run->process, error);
     if (result)
         return result;
     run->section = suite_section(run->suite, processor_modern(), error);
@@ -258,17 +262,17 @@ static int run_batches(struct host_run *run, struct progress *progress, struct e
     const struct suite_options *options = &run->suite->options;
     struct host_batch *batches = run->process.batches;
     unsigned turn = 0, seen = 0, count = fill(run, progress, &batches[0]);
-    int result = 0;
+    int result;
 
     if (count)
         host_process_submit(&run->process, 0, count);
-    while (count && !result) {
+    while (count) {
         const unsigned next = fill(run, progress, &batches[!turn]);
         result = host_process_wait(&run->process, error);
         if (!result)
             result = look_at_findings(run, progress, &seen, error);
         if (result)
-            break;
+            return result;
         if (next)
             host_process_submit(&run->process, !turn, next);
         for (unsigned i = 0; i < count && !run->suite->stop; i++)
@@ -276,12 +280,8 @@ static int run_batches(struct host_run *run, struct progress *progress, struct e
         report_progress(run->suite, 1, 1, (double)progress->next / (double)options->count);
         turn = !turn;
         count = next;
-        if (run->suite->stop && next) {
-            result = host_process_wait(&run->process, error);
-            break;
-        }
     }
-    return result ? result : look_at_findings(run, progress, &seen, error);
+    return look_at_findings(run, progress, &seen, error);
 }
 
 int host_run(struct suite *suite, struct error *error)

@@ -55,6 +55,7 @@ Test(conform_host, refuses)
     expect("--host --rows NO_SUCH_ROW", EXIT_FAILURE, "", 1);
     expect("--host some.r3v", EXIT_FAILURE, "", 1);
     expect("--host --only 00", EXIT_FAILURE, "", 1);
+    expect("--host --save /no/such/folder", EXIT_FAILURE, "", 1);
     expect("--host --count 0", EXIT_FAILURE, "", 1);
     expect("--host --seed x", EXIT_FAILURE, "", 1);
     expect("--rows ADD_EvGv some.r3v", EXIT_FAILURE, "", 1);
