@@ -9,10 +9,12 @@
 
 struct state_runner {
     struct bare bare;
-    uint8_t *expected; /* all of RAM, as the case expects it */
+    uint8_t *expected;             /* all of RAM, as the case expects it */
+    struct state_runner *windowed; /* the translator's, for user code; NULL: none */
 };
 
-struct state_runner *state_runner_new(const char *model, enum engine engine, struct error *error)
+static struct state_runner *make(const char *model, enum engine engine, enum windows_use windows,
+                                 struct error *error)
 {
     struct state_runner *runner = calloc(1, sizeof *runner);
 
@@ -21,7 +23,7 @@ struct state_runner *state_runner_new(const char *model, enum engine engine, str
         free(runner);
         return NULL;
     }
-    if (bare_init(&runner->bare, model, engine, WINDOWS_AUTO, error)) {
+    if (bare_init(&runner->bare, model, engine, windows, error)) {
         free(runner->expected);
         free(runner);
         return NULL;
@@ -30,8 +32,23 @@ struct state_runner *state_runner_new(const char *model, enum engine engine, str
     return runner;
 }
 
+struct state_runner *state_runner_new(const char *model, enum engine engine, struct error *error)
+{
+    struct state_runner *runner = make(model, engine, WINDOWS_OFF, error);
+
+    if (!runner || engine != ENGINE_TRANSLATE)
+        return runner;
+    runner->windowed = make(model, engine, WINDOWS_ALWAYS, error);
+    if (runner->windowed)
+        return runner;
+    state_runner_free(runner);
+    return NULL;
+}
+
 void state_runner_free(struct state_runner *runner)
 {
+    if (runner->windowed)
+        state_runner_free(runner->windowed);
     bare_free(&runner->bare);
     free(runner->expected);
     free(runner);
@@ -182,8 +199,8 @@ static void run_steps(struct state_runner *runner, const struct state_case *c,
     outcome->translated = bare->cpu->native.entered != entered;
 }
 
-int state_runner_run(struct state_runner *runner, const struct state_case *c,
-                     struct state_outcome *outcome, struct error *error)
+static int run_once(struct state_runner *runner, const struct state_case *c,
+                    struct state_outcome *outcome, struct error *error)
 {
     struct bare *bare = &runner->bare;
 
@@ -205,4 +222,19 @@ int state_runner_run(struct state_runner *runner, const struct state_case *c,
     compare_fields(c, outcome);
     compare_memory(runner, outcome);
     return 0;
+}
+
+static bool is_paged_user_code(const struct state_case *c)
+{
+    return c->initial.value[SF_CPL].word[0] == 3 && c->initial.value[SF_CR0].word[0] & CR0_PG;
+}
+
+int state_runner_run(struct state_runner *runner, const struct state_case *c,
+                     struct state_outcome *outcome, struct error *error)
+{
+    const int result = run_once(runner, c, outcome, error);
+
+    if (result || !runner->windowed || !state_outcome_passed(outcome) || !is_paged_user_code(c))
+        return result;
+    return run_once(runner->windowed, c, outcome, error);
 }
