@@ -220,9 +220,10 @@ struct cpu_native {
     uint64_t code_page;  /* rip of the running code's page: what its blocks' offsets are added to */
     uint64_t flags_kind; /* where the arithmetic flags are, translate/flags.h; 0: in `lazy` */
     uint64_t flags_a, flags_b, flags_step;
+    int64_t stack_delta; /* of the window that RSP points into: translate/translate_memory.c */
+    uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
+    bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
     uint64_t scratch[2];
-    uint8_t vectors;         /* 0: in xmm[], else in the host's registers; translate/translated.h */
-    bool x87_live;           /* the x87's state is in the host's: translate/native_x87.h */
     uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
     uint64_t entered;        /* into translated code, since power-on */
     /* The host address whose access has just faulted in a window (0 as 1), until it has been seen

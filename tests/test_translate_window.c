@@ -178,6 +178,21 @@ PROGRAM_64(x87_between_64,
            "1: fld1\n pop rdx\n push rdx\n ret\n2: fnop\n mov rdx, [rdi]\n fstp qword ptr [rdi]");
 PROGRAM_64(address_32_64, "mov rax, [esi]\n mov ecx, [edi + r8d*4]\n mov [ebx - 8], dl\n push "
                           "[esi]\n add dword ptr [edi], 3");
+#define USE_STACK " push rax\n mov rbx, [rsp + 8]\n pop rcx\n mov [rsp - 24], ebx\n inc rax\n"
+PROGRAM_64(moved_stack_64,
+           "mov r13, rsp\n mov r14, rdi\n sub r14, rsp\n" USE_STACK "mov rsp, rsi\n" USE_STACK
+           "lea rsp, [rdi + 16]\n" USE_STACK "xchg rsp, rbp\n" USE_STACK "mov rsp, r13\n" USE_STACK
+           "add rsp, r14\n" USE_STACK "sub rsp, r14\n" USE_STACK
+           "cmp rax, rax\n cmove rsp, r11\n" USE_STACK "push rsi\n pop rsp\n" USE_STACK
+           "xchg r13, rsp\n" USE_STACK "and rsp, -32\n" USE_STACK
+           "movq xmm1, r11\n movq rsp, xmm1\n" USE_STACK
+           "mov r12, r13\n mov rdx, -1\n pext rsp, r12, rdx\n" USE_STACK "mov rsp, r11\n" USE_STACK
+           "xadd r13, rsp\n xchg rsp, r11\n" USE_STACK "imul rsp, rsi, 1\n" USE_STACK
+           "call 1f\n" USE_STACK "jmp 2f\n 1: ret\n 2: nop");
+PROGRAM_64(left_stack_64,
+           "mov rbp, rdi\n push rax\n leave\n" USE_STACK "mov rbp, rsi\n jmp 1f\n nop\n"
+           "1: leave\n" USE_STACK "mov rsp, r11\n jmp 2f\n nop\n 2:" USE_STACK
+           "mov eax, esi\n cpuid\n mov rsp, r10\n cpuid\n" USE_STACK);
 PROGRAM_64(rbp_64, "mov rax, [rbp]\n mov [rbp + 8], rcx\n add dword ptr [rbp - 4], 9\n mov rdx, "
                    "[rbp + r8*8]\n leave");
 
@@ -214,6 +229,8 @@ static const struct program programs_64[] = {
     P64(pushf),
     P64(x87_between),
     P64(rbp),
+    P64(moved_stack, .stays = true, .undefined = F_ARITH),
+    P64(left_stack),
 };
 
 Test(translate_window, operands_of_64_bit_code)

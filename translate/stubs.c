@@ -103,7 +103,7 @@ static void emit_call_c(struct emitter *e, uintptr_t function)
 }
 
 /* uint64_t enter(struct cpu *cpu, const void *code) */
-static void emit_enter(struct emitter *e)
+static void emit_enter(struct emitter *e, bool windows)
 {
     for (unsigned i = 0; i < sizeof saved; i++)
         emit_push(e, saved[i]);
@@ -111,6 +111,8 @@ static void emit_enter(struct emitter *e)
     emit_lea(e, SIZE_64, HOST_CPU, AT(RDI, HOST_CPU_BIAS));
     emit_mov(e, SIZE_64, HOST_T1, RSI);
     registers_in(e);
+    if (windows)
+        memory_note_stack(e);
     emit_reg(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, HOST_T1);
 }
 
@@ -152,7 +154,7 @@ static void emit_entry_cold(struct emitter *e)
     emit_cold(e);
 }
 
-static void emit_interp_stub(struct emitter *e)
+static void emit_interp_stub(struct emitter *e, bool windows)
 {
     registers_out(e);
     vectors_out(e);
@@ -165,6 +167,8 @@ static void emit_interp_stub(struct emitter *e)
     uint8_t *leaves = emit_jump_if(e, COND_NZ);
     vectors_in(e);
     registers_in(e);
+    if (windows)
+        memory_note_stack(e);
     emit_ret(e);
     emit_jump_here(e, leaves);
     emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);
@@ -316,12 +320,15 @@ void stubs_emit(struct translator *translator)
                         .at = cache->stubs,
                         .end = cache->stubs_end,
                         .to_code = cache->to_code};
-    uint8_t *enter = emit_stub(&e, emit_enter);
+    const bool windows = translate_has_windows(translator);
+    uint8_t *enter = stub_start(&e);
+    emit_enter(&e, windows);
     memcpy(&translator->enter, &enter, sizeof enter);
     translator->stub_exit = emit_stub(&e, emit_exit);
     translator->stub_cold = emit_stub(&e, emit_cold);
     translator->stub_entry_cold = emit_stub(&e, emit_entry_cold);
-    translator->stub_interp = emit_stub(&e, emit_interp_stub);
+    translator->stub_interp = stub_start(&e);
+    emit_interp_stub(&e, windows);
     translator->stub_image = emit_stub(&e, emit_image);
     translator->stub_vectors = emit_stub(&e, emit_vectors);
     translator->stub_upper = emit_stub(&e, emit_upper);

@@ -261,6 +261,7 @@ static void translate_insn(struct translating *t)
         else
             translate_by_interpreter(t);
     }
+    memory_follow_stack(t);
     settle_slow_paths(t, slow);
 }
 

@@ -303,6 +303,10 @@ void translate_go_to_rip(struct translating *t)
 {
     struct emitter *e = &t->e;
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
+    if (t->code_64 && translate_has_windows(t->translator)) { /* the code there may have them open */
+        memory_note_stack(e);
+        emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(rip));
+    }
     emit_jump_entry(e);
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
     uint8_t *unknown = emit_jump_if(e, COND_NZ);

@@ -18,12 +18,17 @@
  *      mov  t1, [cpu->window_deltas + t1 * 8]
  *      …    [base + t1 + disp]
  *
+ * RSP's delta is kept in cpu->native.stack_delta, so that the many accesses by it need but one load.
+ *
  * INV-1: between the place where an access may fault and the access itself nothing of the guest's state
  *        changes, EFLAGS among it unless the flags are noted.
  * INV-2: base + disp is less than half a window's guard away from the address that the delta is of.
  * INV-3: a delta is used again only as an instruction's first act, so that nothing of the same one's code
  *        can have destroyed it.
  * INV-4: the offset is cut to 32 bits outside 64-bit mode: no host address follows from more.
+ * INV-5: in 64-bit code with windows stack_delta is that of RSP's window, or all steps that RSP has made
+ *        out of there came with an access at it, of which the first in the guard has left for C: whoever
+ *        comes from C, or from code without windows, notes it anew, and so does whatever else moves RSP.
  */
 #include "translate/translating.h"
 
@@ -118,16 +123,78 @@ static void may_fault(struct translating *t, enum slow_kind slow)
     site->image |= !t->memory_flags;
 }
 
+/* to = the delta of the window that `reg` points into */
+static void emit_delta_of(struct emitter *e, unsigned to, unsigned reg)
+{
+    emit_upper_half(e, to, reg);
+    emit_mem(e, OP_WIDE(0x8b), to,
+             (struct host_memory){HOST_CPU, (uint8_t)to, 3, CPU_AT(window_deltas)});
+}
+
 static void emit_delta(struct translating *t, unsigned reg)
 {
-    struct emitter *e = &t->e;
-    if (!t->code_64) { /* there is but one window */
-        emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(window_deltas));
-        return;
+    if (!t->code_64) /* there is but one window */
+        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(window_deltas));
+    else if (reg == host_home(RSP))
+        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.stack_delta));
+    else
+        emit_delta_of(&t->e, HOST_T1, reg);
+}
+
+void memory_note_stack(struct emitter *e)
+{
+    emit_delta_of(e, HOST_T0, host_home(RSP));
+    emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.stack_delta), HOST_T0);
+}
+
+/* Does the operand name RSP? */
+static bool is_stack_pointer(const struct insn *insn, unsigned operand)
+{
+    switch (operand) {
+    case O_Eb:
+        return !insn->memory && insn->rm >> 3 == RSP;
+    case O_Ew: case O_Ed: case O_Eq: case O_Ev: case O_Ey: case O_Rv: case O_Ry: case O_EwRv: case O_EbRd:
+        return !insn->memory && insn->rm == RSP;
+    case O_Gb: case O_Zb:
+        return insn->reg >> 3 == RSP;
+    case O_Gw: case O_Gd: case O_Gq: case O_Gv: case O_Gy: case O_Zv:
+        return insn->reg == RSP;
+    case O_By:
+        return insn->vex.vvvv == RSP;
+    default:
+        return false;
     }
-    emit_upper_half(e, HOST_T1, reg);
-    emit_mem(e, OP_WIDE(0x8b), HOST_T1,
-             (struct host_memory){HOST_CPU, HOST_T1, 3, CPU_AT(window_deltas)});
+}
+
+/* Of the rows that are copied without a VEX prefix, all but these write operand 1 at most. */
+static bool writes_first_at_most(const struct opcode_row *row)
+{
+    const bool exchanges = row->map == MAP_1 ? row->opcode == 0x86 || row->opcode == 0x87
+                                             : row->opcode == 0xc0 || row->opcode == 0xc1;
+    return (row->map == MAP_1 || row->map == MAP_0F) && !exchanges &&
+           (row->policy_register == IDENTICAL || row->policy_memory == MEMORY ||
+            row->policy_memory == IDENTICAL);
+}
+
+static bool may_write_stack_pointer(const struct translating *t)
+{
+    const struct opcode_row *row = t->row;
+    const bool first_at_most = writes_first_at_most(row);
+    if (first_at_most && !(row->attributes & A_WRITES_OP1))
+        return false;
+    for (unsigned i = 0; i < (first_at_most ? 1 : ARRAY_LENGTH(row->operand)); i++)
+        if (is_stack_pointer(t->insn, row->operand[i]))
+            return true;
+    return false;
+}
+
+void memory_follow_stack(struct translating *t)
+{
+    if (!t->code_64 || !(t->block->mode & MODE_WINDOW) || t->ended)
+        return;
+    const bool steps = t->window && t->insn->row != OP_LEAVE; /* with an access there */
+    if ((t->row->attributes & A_STACK && !steps) || may_write_stack_pointer(t))
+        memory_note_stack(&t->e);
 }
 
 /* Is T1 as the instruction before left it?  For certain while this one has no code yet. */

@@ -5,6 +5,7 @@
 #include "translate/emit.h"
 #include "translate/flags.h"
 #include "translate/translated.h"
+#include "translate/window_fault.h"
 
 #include <stddef.h>
 
@@ -106,7 +107,7 @@ struct translating {
 
 /* Displacement of a field of struct cpu from HOST_CPU. */
 #define CPU_AT(field) ((int32_t)offsetof(struct cpu, field) - HOST_CPU_BIAS)
-_Static_assert(CPU_AT(native.x87_live) < 128, "what translated code uses most is near");
+_Static_assert(CPU_AT(native.x87_live) < 128 && CPU_AT(native.stack_delta) < 128, "what translated code uses most is near");
 static inline int32_t cpu_reg_at(unsigned reg)
 {
     return CPU_AT(regs) + (int32_t)(8 * reg);
@@ -170,6 +171,10 @@ struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t o
  * is CHANGE_ANY, to anything. */
 #define CHANGE_ANY INT64_MAX
 void memory_keep_delta(struct translating *t, unsigned written, int64_t change);
+/* native.stack_delta for RSP as it is now, in code that has windows: INV-5.  Destroys T0; EFLAGS stays. */
+void memory_note_stack(struct emitter *e);
+/* After an instruction in line: the same if RSP may have moved without an access there. */
+void memory_follow_stack(struct translating *t);
 /* Loads T1 again with what t->delta_next said after an instruction; EFLAGS stays. */
 void memory_restore_delta(struct translating *t, unsigned delta);
 /* T0 = offset: adds the base of `seg`, checks its limit, and looks into the shadow: T0 = host address.
@@ -189,6 +194,11 @@ void memory_address(struct translating *t, unsigned to);
 /* The same, cut to `width`: SIZE_32 or SIZE_64. */
 void memory_address_as(struct translating *t, unsigned to, unsigned width);
 
+/* May any space have windows?  Then the host has BMI2. */
+static inline bool translate_has_windows(const struct translator *translator)
+{
+    return translator->options.windows != WINDOWS_OFF && window_faults_supported();
+}
 /* Does the block's instruction `index` reach memory through the windows? */
 bool translate_windowed(const struct translating *t, unsigned index);
 
