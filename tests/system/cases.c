@@ -213,6 +213,7 @@ void guest_main(void)
     if (topic.protected_mode)
         topic.protected_mode();
     if (topic.long_mode && has_long_mode()) {
+        tables_reset();
         pages_reset();
         start_long_mode();
         is_long = true;
