@@ -44,7 +44,7 @@ def run_guest(ring3, guest, model, engine, options):
 
 def main():
     ring3, models, table = sys.argv[1], sys.argv[2].split(";"), {}
-    reboots = "--reboots" in sys.argv  # a guest that means to; of any other it is the end
+    reboots = "--reboots" in sys.argv  # guests that mean to; of any other it is the end
     for guest in [argument for argument in sys.argv[3:] if argument != "--reboots"]:
         for model in models:
             runs = [run_guest(ring3, guest, model, engine, [] if reboots else ["-no-reboot"]) for engine in ENGINES]
