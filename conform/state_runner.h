@@ -36,8 +36,8 @@ struct state_runner;
 /* NULL, and the line, when the host has not got the memory. */
 struct state_runner *state_runner_new(const char *model, enum engine engine, struct error *error);
 void state_runner_free(struct state_runner *runner);
-/* In the translator user code runs twice, in the soft tier and then through windows: the outcome is the
- * first that did not pass.  Negative errno, and the line, for a case that cannot be staged. */
+/* In the translator user code runs twice, in the soft tier and then through windows: the outcome is
+ * the first that did not pass.  Negative errno, and the line, for a case that cannot be staged. */
 int state_runner_run(struct state_runner *runner, const struct state_case *c,
                      struct state_outcome *outcome, struct error *error);
 

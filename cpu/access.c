@@ -44,8 +44,8 @@ static bool segment_allows(const struct segment *segment, uint64_t offset, unsig
     return offset > segment->limit && last <= top;
 }
 
-/* What the address of an operand of `length` bytes is a multiple of, less one.  SDM 3A table 6-7; APM
- * 2 §8.2.18: of vectors 16, of an x87 environment or state its words' size. */
+/* What the address of an operand of `length` bytes is a multiple of, less one.  SDM 3A table 6-7;
+ * APM 2 §8.2.18: of vectors 16, of an x87 environment or state its words' size. */
 static unsigned alignment_mask(unsigned length)
 {
     switch (length) {

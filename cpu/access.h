@@ -77,8 +77,8 @@ must_check bool mem_load_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, v
 must_check bool mem_store_bytes(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,
                                 unsigned length);
 
-/* The same without a look at the alignment: of an operand's parts, and of operands that need none (SDM
- * 2A table 2-20: a masked move or gather raises no #AC). */
+/* The same without a look at the alignment: of an operand's parts, and of operands that need none
+ * (SDM 2A table 2-20: a masked move or gather raises no #AC). */
 must_check bool mem_load_part(struct cpu *cpu, unsigned seg, uint64_t offset, void *to,
                               unsigned length);
 must_check bool mem_store_part(struct cpu *cpu, unsigned seg, uint64_t offset, const void *from,

@@ -29,7 +29,7 @@ static never_inline bool load_masked(struct cpu *cpu, const struct insn *insn, u
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
             mem_load_part(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
-                           value.b + i * bytes, bytes))
+                          value.b + i * bytes, bytes))
             return true;
     avx_write(cpu, insn->reg, &value, avx_bytes(insn));
     return false;
@@ -47,7 +47,7 @@ static never_inline bool store_masked(struct cpu *cpu, const struct insn *insn, 
     for (unsigned i = 0; i < avx_bytes(insn) / bytes; i++)
         if (is_chosen(mask, i, bytes) &&
             mem_store_part(cpu, insn->seg, (offset + i * bytes) & address_mask(insn),
-                            value->b + i * bytes, bytes))
+                           value->b + i * bytes, bytes))
             return true;
     return false;
 }
@@ -82,7 +82,7 @@ static never_inline bool gather(struct cpu *cpu, const struct insn *insn, unsign
         if (is_chosen(mask, i, bytes)) {
             uint64_t value = 0;
             if (mem_load_part(cpu, insn->seg, gather_address(cpu, insn, i, index_bytes), &value,
-                               bytes))
+                              bytes))
                 return true;
             set_element(to, i, bytes, value);
         }

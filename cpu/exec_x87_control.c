@@ -254,7 +254,7 @@ static bool save_state(struct cpu *cpu, const struct insn *insn, bool wide)
         return true;
     for (unsigned i = 0; i < 8; i++)
         if (mem_store_part(cpu, insn->seg, offset + bytes + i * REGISTER_BYTES, x87_st(cpu, i),
-                            REGISTER_BYTES))
+                           REGISTER_BYTES))
             return true;
     x87_init(cpu);
     return false;
@@ -270,7 +270,7 @@ static bool restore_state(struct cpu *cpu, const struct insn *insn, bool wide)
     take_environment(cpu, wide);
     for (unsigned i = 0; i < 8; i++)
         if (mem_load_part(cpu, insn->seg, offset + bytes + i * REGISTER_BYTES, x87_st(cpu, i),
-                           REGISTER_BYTES))
+                          REGISTER_BYTES))
             return true;
     return false;
 }
