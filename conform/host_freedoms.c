@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { MXCSR_OE = 0x08, MXCSR_UE = 0x10, MXCSR_PE = 0x20 };
+enum { MXCSR_OE = 0x08, MXCSR_UE = 0x10, MXCSR_PE = 0x20, MXCSR_MM = 0x20000 };
 enum { X87_C1 = 0x200, X87_C0_C3 = 0x4100, X87_CODES = 0x4700 };
 
 static void free_all(struct host_mismatch *free)
@@ -230,6 +230,12 @@ static void add_undefined_length(const struct host_event *event, struct host_mis
         free_all(free);
 }
 
+static void add_misaligned_mode(const struct host_event *event, struct host_mismatch *free)
+{
+    if (event->host->state.fx.mxcsr & MXCSR_MM && event->ring3->outcome.vector == VECTOR_GP)
+        free_all(free);
+}
+
 static void add_near_branch_66(const struct host_event *event, struct host_mismatch *free)
 {
     if (event->c->code_size == CODE_64 && host_case_row(event->c)->size == SZ_F64 &&
@@ -273,6 +279,8 @@ const struct host_freedom host_freedoms[] = {
     {"AMD: MOVSXD of 16 bits", "AMD's read 32 bits of memory, Intel's 16", true, add_wide_movsxd},
     {"AMD: length of UD0, UD1", "AMD's do not fetch a ModRM byte behind them", true,
      add_undefined_length},
+    {"AMD: MXCSR.MM", "AMD's let LDMXCSR and FXRSTOR set bit 17 (misalignsse), a #GP elsewhere",
+     true, add_misaligned_mode},
     {"AMD: 66 on near branches", "Intel's ignore it in 64-bit code, AMD's cut the target", true,
      add_near_branch_66},
 };
