@@ -43,8 +43,8 @@ int translate_interp(struct cpu *cpu, uint32_t place)
         window_fault_note(cpu, insns);
     int result = insns->exec(cpu, insns);
     if (cpu->native.vectors)
-        cpu->native.vectors = (uint8_t)vectors_of(!sse_is_checked(cpu),
-                                                  cpu->native.vectors & VECTORS_UPPER);
+        cpu->native.vectors =
+            (uint8_t)vectors_of(!sse_is_checked(cpu), cpu->native.vectors & VECTORS_UPPER);
     if (result == EXEC_NEXT)
         cpu->rip = insn_next_rip(cpu, insns);
     if (unlikely(window) && (result == EXEC_STOP || result == EXEC_NEXT) && !window_fault_fill(cpu))

@@ -9,8 +9,8 @@ enum { OPERANDS = 3 };
 /* The instruction's operands, as the copy needs them. */
 struct copy {
     struct host_op op;
-    int digit;             /* of ModRM.reg when that is not a register, else -1 */
-    int reg, rm;           /* guest registers, -1: none (or memory) */
+    int digit;              /* of ModRM.reg when that is not a register, else -1 */
+    int reg, rm;            /* guest registers, -1: none (or memory) */
     bool reg_high, rm_high; /* AH..BH */
     bool writes_reg, writes_rm;
     bool reads_memory, writes_memory;

@@ -1,8 +1,8 @@
 /* Host instructions as bytes.
  *
- * An emitter writes into a stretch of the code cache through its writable mapping; addresses that the
- * code itself sees are those of the executable one.  When the stretch is full, nothing more is written
- * and `full` is set: the caller looks once, at the end.
+ * An emitter writes into a stretch of the code cache through its writable mapping; addresses that
+ * the code itself sees are those of the executable one.  When the stretch is full, nothing more is
+ * written and `full` is set: the caller looks once, at the end.
  *
  * Sources: SDM 2A ch. 2 (instruction format; §2.3 the VEX prefix).
  */
@@ -23,15 +23,15 @@ struct emitter {
 
 /* An opcode with everything that goes before ModRM. */
 struct host_op {
-    uint8_t map;    /* enum opcode_map */
+    uint8_t map; /* enum opcode_map */
     uint8_t opcode;
     uint8_t prefix; /* a mandatory prefix (66, F2, F3), or 0 */
-    uint8_t width;  /* enum op_size: 16 bits add 66, 64 bits REX.W; 8: registers 4..7 are SPL..DIL */
+    uint8_t width; /* enum op_size: 16 bits add 66, 64 bits REX.W; 8: registers 4..7 are SPL..DIL */
     bool lock;
-    bool legacy;    /* no REX: byte registers 4..7 are AH..BH, or nothing wants one */
-    bool byte_rm;   /* rm is a byte register whatever the width: MOVZX … */
-    uint8_t vvvv;   /* in maps behind VEX: the register there, 0 for none; 64 bits: VEX.W */
-    bool wide;      /* VEX.L */
+    bool legacy;  /* no REX: byte registers 4..7 are AH..BH, or nothing wants one */
+    bool byte_rm; /* rm is a byte register whatever the width: MOVZX … */
+    uint8_t vvvv; /* in maps behind VEX: the register there, 0 for none; 64 bits: VEX.W */
+    bool wide;    /* VEX.L */
 };
 
 /* A place in memory: [base + index << scale + disp]; base, index: HOST_NONE for none. */
@@ -68,10 +68,9 @@ void emit_lea(struct emitter *e, unsigned width, unsigned to, struct host_memory
 /* ADD OR ADC SBB AND SUB XOR CMP, by their number in the opcode. */
 enum host_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 void emit_alu(struct emitter *e, enum host_alu alu, unsigned width, unsigned to, unsigned from);
-void emit_alu_imm(struct emitter *e, enum host_alu alu, unsigned width, unsigned to,
-                  int32_t value);
-void emit_alu_load(struct emitter *e, enum host_alu alu, unsigned width, unsigned to,
-                   unsigned base, int32_t disp);
+void emit_alu_imm(struct emitter *e, enum host_alu alu, unsigned width, unsigned to, int32_t value);
+void emit_alu_load(struct emitter *e, enum host_alu alu, unsigned width, unsigned to, unsigned base,
+                   int32_t disp);
 /* alu [base + disp], value */
 void emit_alu_mem_imm(struct emitter *e, enum host_alu alu, unsigned width, unsigned base,
                       int32_t disp, int32_t value);

@@ -32,8 +32,8 @@ static int interpret_from(struct cpu *cpu, const struct block *block, unsigned i
 #endif
 }
 
-/* The jump cache's entry for rip, made if need be; NULL when the run loop has to see to it: a fetch that
- * faults, code that is not to be found again. */
+/* The jump cache's entry for rip, made if need be; NULL when the run loop has to see to it: a fetch
+ * that faults, code that is not to be found again. */
 static const struct jump_entry *entry_at_rip(struct cpu *cpu)
 {
     uint64_t linear = cpu->code_base + cpu->rip;
@@ -107,8 +107,8 @@ static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t pl
     return interpret_from(cpu, block, number);
 }
 
-/* A block that crosses pages has just been found to hold: so it does in the same place as long as the
- * context stays. */
+/* A block that crosses pages has just been found to hold: so it does in the same place as long as
+ * the context stays. */
 static void confirm_crossing(const struct cpu *cpu, struct mapping *crossing)
 {
     *crossing = (struct mapping){.code_page = cpu->native.code_page, .context = cpu->fetch_context};
@@ -188,7 +188,7 @@ static void region_empty(struct translator *translator, struct cpu *cpu, unsigne
 }
 
 static struct translated *translate(struct translator *translator, struct cpu *cpu,
-                                     struct block *block, bool follows)
+                                    struct block *block, bool follows)
 {
     struct translated *translation = translate_block(translator, cpu, block, follows);
     if (!translation) {
@@ -221,9 +221,10 @@ static bool block_translate(struct translator *translator, struct cpu *cpu, stru
     return true;
 }
 
-/* Translates what follows the block in its page, if it has run at all, so that the code of both is one
- * straight line. */
-static void translate_straight_on(struct translator *translator, struct cpu *cpu, struct block *block)
+/* Translates what follows the block in its page, if it has run at all, so that the code of both is
+ * one straight line. */
+static void translate_straight_on(struct translator *translator, struct cpu *cpu,
+                                  struct block *block)
 {
     for (unsigned i = 0; i < STRAIGHT_MAX; i++) {
         struct exit *exit = link_at_end(block->translation);
@@ -239,7 +240,8 @@ static void translate_straight_on(struct translator *translator, struct cpu *cpu
             return;
         const uint64_t rip = cpu->block_rip - (cpu->block->gpa & PAGE_OFFSET_MASK) + offset;
         const unsigned region = translator->cache.region;
-        if (!block_translate(translator, cpu, next, rip, exit->forward) || translator->cache.region != region)
+        if (!block_translate(translator, cpu, next, rip, exit->forward) ||
+            translator->cache.region != region)
             return;
         link_within_page(translator, exit, next->translation);
         block = next;
@@ -266,8 +268,8 @@ static void block_decoded(struct cpu *cpu, struct block *block)
     struct translator *translator = translator_of(cpu);
     block->head = block->insns[0].exec;
     if (!translator->options.threshold)
-        block->heat = (uint8_t)cooling_heat(&translator->cooling, block->gpa,
-                                            translator->count.translated);
+        block->heat =
+            (uint8_t)cooling_heat(&translator->cooling, block->gpa, translator->count.translated);
     block_interpret(translator, block);
 }
 
@@ -304,6 +306,7 @@ static int attach_windows(struct cpu *cpu, const struct translate_options *optio
 {
     if (options->windows == WINDOWS_OFF || !window_faults_supported())
         return 0;
+    window_faults_install();
     struct windows_options windows = WINDOWS_DEFAULTS;
     if (options->windows == WINDOWS_ALWAYS)
         windows.earn_ticks = 0;
@@ -311,8 +314,7 @@ static int attach_windows(struct cpu *cpu, const struct translate_options *optio
     return windows_init(&cpu->mmu, cpu->window_deltas, &windows, error);
 }
 
-int translator_attach(struct cpu *cpu, const struct translate_options *options,
-                      struct error *error)
+int translator_attach(struct cpu *cpu, const struct translate_options *options, struct error *error)
 {
     struct translator *translator = calloc(1, sizeof *translator);
     if (!translator)
@@ -320,8 +322,8 @@ int translator_attach(struct cpu *cpu, const struct translate_options *options,
     translator->options = *options;
     translator->host = features_of_host();
     translator->threshold = options->threshold ? options->threshold : THRESHOLD_DEFAULT;
-    size_t bytes = options->cache_bytes ? options->cache_bytes
-                                        : (size_t)CODE_CACHE_DEFAULT_MIB << 20;
+    size_t bytes =
+        options->cache_bytes ? options->cache_bytes : (size_t)CODE_CACHE_DEFAULT_MIB << 20;
     int result = code_cache_init(&translator->cache, bytes, error);
     if (result < 0) {
         free(translator);

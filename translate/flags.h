@@ -1,9 +1,9 @@
 /* The guest's arithmetic flags in translated code.
  *
  * An instruction that is copied leaves its flags in the host's EFLAGS.  What the translator puts in
- * between (looks into the shadow, polls) would destroy them, and whoever leaves translated code wants
- * them in cpu->lazy; so before either they are noted in cpu->native, in the cheapest form that
- * determines them:
+ * between (looks into the shadow, polls) would destroy them, and whoever leaves translated code
+ * wants them in cpu->lazy; so before either they are noted in cpu->native, in the cheapest form
+ * that determines them:
  *
  *      kind             flags_a                flags_b
  *      FLAGS_LAZY       (cpu->lazy has them)
@@ -13,8 +13,8 @@
  *      FLAGS_ADD        result                 what was added
  *      FLAGS_LOGIC      result
  *
- * The low word of flags_kind is kind | size << FLAGS_SIZE_SHIFT.  Its high word, when not 0, says that
- * an INC or DEC came after, whose result is flags_step: everything but CF is from it.
+ * The low word of flags_kind is kind | size << FLAGS_SIZE_SHIFT.  Its high word, when not 0, says
+ * that an INC or DEC came after, whose result is flags_step: everything but CF is from it.
  *
  * INV-1: between blocks, and whenever something may fault or be seen, cpu->native or cpu->lazy has
  *        all the flags exactly; EFLAGS then means nothing.

@@ -3,8 +3,8 @@
 
 enum { JMP = 0xe9, NOP_FIRST = 0x0f };
 
-/* The jump whose displacement is at `place` leads to `target` (both offsets); one without a condition
- * that would lead to what follows is a NOP. */
+/* The jump whose displacement is at `place` leads to `target` (both offsets); one without a
+ * condition that would lead to what follows is a NOP. */
 static void patch(const struct code_cache *cache, uint32_t place, uint32_t target)
 {
     static const uint8_t nop[5] = {NOP_FIRST, 0x1f, 0x44, 0, 0};

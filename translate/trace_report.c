@@ -116,8 +116,8 @@ void trace_report_list(const struct trace *trace, FILE *out)
         const struct traced_block *block = &trace->blocks[i];
         fprintf(out,
                 "%10" PRIu64 " %016" PRIx64 " %013" PRIx64 " %-11s %5u %5u %5u %14" PRIu64 "\n",
-                block->id, block->linear, block->gpa, cpu_mode_name(block->mode),
-                block->insn_count, block->guest_bytes, block->host_bytes, block->executions);
+                block->id, block->linear, block->gpa, cpu_mode_name(block->mode), block->insn_count,
+                block->guest_bytes, block->host_bytes, block->executions);
     }
 }
 

@@ -1,15 +1,14 @@
 /* A decoded block becomes host code.
  *
  *      code:   cmp [cpu->attention], 0 ; jnz exit         (other blocks jump here)
- *      body:   …                                          (the interpreter, and blocks before it in
- *              the instructions, each by its row's policy  its page, enter here)
- *              jumps to other blocks, or to the exits
+ *      body:   the instructions, each by its row's policy (the interpreter enters here, and so do
+ *              jumps to other blocks, or to the exits      blocks from before it in its page)
  *      slow:   what is rare: the interpreter executes one instruction, and back
  *      exits:  the way to the run loop
  *
  * Slow paths and exits lie apart from the blocks, so that what runs often is close together; when
- * somebody wants listings, they follow their block.  A block that follows another one's code without a
- * jump has its poll there too.
+ * somebody wants listings, they follow their block.  A block that follows another one's code
+ * without a jump has its poll there too.
  */
 #include "translate/report.h"
 #include "translate/trace_translation.h"
@@ -86,6 +85,17 @@ static void emit_back(struct translating *t, const uint8_t *resume)
     emit_jump_to(&t->e, resume + t->e.to_code);
 }
 
+/* The interpreter executes the instruction; then on at `resume` with what that code expects. */
+static void emit_interp_and_back(struct translating *t, unsigned index, bool load_flags,
+                                 unsigned delta, const uint8_t *resume)
+{
+    emit_interp(t, index);
+    if (load_flags)
+        emit_flags_load(t);
+    memory_restore_delta(t, delta);
+    emit_back(t, resume);
+}
+
 /* All jumps of one instruction to one kind of rare case. */
 static void emit_slow_group(struct translating *t, unsigned first)
 {
@@ -97,11 +107,7 @@ static void emit_slow_group(struct translating *t, unsigned first)
         }
     translate_x87_note(t, path.x87_note);
     if (path.kind == SLOW_INTERP) {
-        emit_interp(t, path.index);
-        if (path.load_flags)
-            emit_flags_load(t);
-        memory_restore_delta(t, path.delta);
-        emit_back(t, path.resume);
+        emit_interp_and_back(t, path.index, path.load_flags, path.delta, path.resume);
     } else {
         translate_leave(t, path.index);
     }
@@ -115,11 +121,11 @@ static void emit_slow_call(struct translating *t, const struct slow_path *path, 
     emit_call_to(e, stub);
     if (path->kind == SLOW_FLOAT || path->kind == SLOW_FLOAT_UPPER) {
         emit_test_mem_imm(e, HOST_CPU, CPU_AT(native.vectors), VECTORS_FLOAT);
-        translate_exit_insn(t, emit_jump_if(e, COND_Z), path->index);
+        translate_leave_by(t, emit_jump_if(e, COND_Z), path->index);
     }
     if (path->kind == SLOW_X87) {
         emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(native.x87_live), 0);
-        translate_exit_insn(t, emit_jump_if(e, COND_Z), path->index);
+        translate_leave_by(t, emit_jump_if(e, COND_Z), path->index);
     }
     emit_back(t, path->resume);
 }
@@ -134,10 +140,12 @@ static void emit_slow_paths(struct translating *t)
         case SLOW_IMAGE:
             emit_slow_call(t, path, t->translator->stub_image);
             break;
-        case SLOW_VECTORS: case SLOW_FLOAT:
+        case SLOW_VECTORS:
+        case SLOW_FLOAT:
             emit_slow_call(t, path, t->translator->stub_vectors);
             break;
-        case SLOW_UPPER: case SLOW_FLOAT_UPPER:
+        case SLOW_UPPER:
+        case SLOW_FLOAT_UPPER:
             emit_slow_call(t, path, t->translator->stub_upper);
             break;
         case SLOW_X87:
@@ -173,14 +181,10 @@ static void emit_fault_paths(struct translating *t)
             flags_save_image(e);
         translate_x87_note(t, site->x87_note);
         if (site->kind != SLOW_INTERP) {
-            translate_exit_insn(t, emit_jump(e), site->index);
+            translate_leave_by(t, emit_jump(e), site->index);
             continue;
         }
-        emit_interp(t, site->index);
-        if (site->load_flags)
-            emit_flags_load(t);
-        memory_restore_delta(t, site->delta);
-        emit_back(t, site->to);
+        emit_interp_and_back(t, site->index, site->load_flags, site->delta, site->to);
     }
 }
 
@@ -378,7 +382,7 @@ static void keep(struct translating *t)
 }
 
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
-                                    struct block *block, bool follows)
+                                   struct block *block, bool follows)
 {
     struct code_cache *cache = &translator->cache;
     struct translating t = {

@@ -20,8 +20,7 @@ static int64_t offset_after(const struct translating *t)
 
 /* --- leaving */
 
-/* The jump at `jump` leaves the block by a place. */
-static void leave_by(struct translating *t, uint8_t *jump, unsigned number)
+void translate_leave_by(struct translating *t, uint8_t *jump, unsigned number)
 {
     if (t->leave_count == LEAVES_MAX) {
         t->full = true;
@@ -34,11 +33,6 @@ void translate_leave(struct translating *t, unsigned number)
 {
     emit_mov_imm(&t->e, HOST_T0, place_in(t->translator, t->translation, number));
     emit_jump_to(&t->e, t->translator->stub_exit);
-}
-
-void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index)
-{
-    leave_by(t, jump, index);
 }
 
 /* --- contexts */
@@ -81,7 +75,7 @@ void translate_other_context(struct translating *t, const struct slow_path *path
     struct emitter *e = &t->e;
     emit_jump_here(e, path->jump);
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_CPU, contexts_of(t).other);
-    leave_by(t, emit_jump_if(e, COND_NZ), path->index);
+    translate_leave_by(t, emit_jump_if(e, COND_NZ), path->index);
     emit_jump_to(e, path->resume + e->to_code);
 }
 
@@ -97,10 +91,10 @@ static void emit_guarded_jump(struct translating *t, unsigned number, bool apart
     const int32_t pages = (int32_t)(t->exit_target[number] & -(int64_t)PAGE_BYTES);
     emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.code_page));
     emit_rip(e, OP_WIDE(0x3b), HOST_T1, &guard->code_page, 0);
-    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_LINK + number);
+    translate_leave_by(t, emit_jump_if(e, COND_NZ), PLACE_LINK + number);
     emit_rip(e, OP_WIDE(0x8b), HOST_T0, &guard->context, 0);
     if (apart)
-        leave_by(t, emit_context_check(e), PLACE_LINK + number);
+        translate_leave_by(t, emit_context_check(e), PLACE_LINK + number);
     else
         translate_context(t, PLACE_LINK + number);
     emit_lea(e, width(t), HOST_T1, AT(HOST_T1, pages));
@@ -108,8 +102,8 @@ static void emit_guarded_jump(struct translating *t, unsigned number, bool apart
     exit->jump = code_offset(cache, emit_jump(e));
 }
 
-/* Adds an exit to `target`, an offset from code_page: its number.  False: the block has too many, or
- * the region is full. */
+/* Adds an exit to `target`, an offset from code_page: its number.  False: the block has too many,
+ * or the region is full. */
 static bool new_exit(struct translating *t, int64_t target, bool taken, unsigned *number)
 {
     struct code_cache *cache = &t->translator->cache;
@@ -268,7 +262,7 @@ void translate_other_way(struct translating *t, const struct slow_path *path)
     emit_jump_here(e, path->jump);
     emit_alu_imm(e, ALU_XOR, SIZE_64, HOST_T1, sizeof(struct jump_entry));
     emit_alu_load(e, ALU_CMP, SIZE_64, HOST_T0, HOST_T1, offsetof(struct jump_entry, linear));
-    leave_by(t, emit_jump_if(e, COND_NZ), path->index);
+    translate_leave_by(t, emit_jump_if(e, COND_NZ), path->index);
     emit_jump_to(e, path->resume + e->to_code);
 }
 
@@ -296,14 +290,16 @@ static void go_to_entry(struct translating *t)
         emit_jump_to(e, t->translator->stub_entry_cold);
         return;
     }
-    emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, AT(HOST_T1, offsetof(struct jump_entry, code)));
+    emit_mem(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4,
+             AT(HOST_T1, offsetof(struct jump_entry, code)));
 }
 
 void translate_go_to_rip(struct translating *t)
 {
     struct emitter *e = &t->e;
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
-    if (t->code_64 && translate_has_windows(t->translator)) { /* the code there may have them open */
+    if (t->code_64 &&
+        translate_has_windows(t->translator)) { /* the code there may have them open */
         memory_note_stack(e);
         emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(rip));
     }
@@ -397,7 +393,8 @@ static bool translate_by_row(struct translating *t)
     if (is_condition(t->row))
         return jump_if(t, t->row->opcode & 15);
     switch (t->insn->row) {
-    case OP_JMP_Jb: case OP_JMP_Jz:
+    case OP_JMP_Jb:
+    case OP_JMP_Jz:
         return jump(t);
     case OP_CALL_Jz:
         return call(t);
@@ -405,9 +402,11 @@ static bool translate_by_row(struct translating *t)
         return jump_indirect(t);
     case OP_CALL_Ev:
         return call_indirect(t);
-    case OP_RET: case OP_RET_Iw:
+    case OP_RET:
+    case OP_RET_Iw:
         return return_near(t);
-    case OP_LOOP_Jb: case OP_JCXZ_Jb:
+    case OP_LOOP_Jb:
+    case OP_JCXZ_Jb:
         return count_branch(t);
     default:
         return false; /* LOOPE, LOOPNE */
@@ -445,7 +444,7 @@ void translate_fall_through(struct translating *t)
 void translate_poll(struct translating *t)
 {
     emit_alu_mem_imm(&t->e, ALU_CMP, SIZE_32, HOST_CPU, CPU_AT(attention), 0);
-    leave_by(t, emit_jump_if(&t->e, COND_NZ), PLACE_POLL);
+    translate_leave_by(t, emit_jump_if(&t->e, COND_NZ), PLACE_POLL);
 }
 
 void translate_crossing_guard(struct translating *t)
@@ -455,8 +454,8 @@ void translate_crossing_guard(struct translating *t)
         code_executable(&t->translator->cache, t->translation->crossing);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
     emit_rip(e, OP_WIDE(0x3b), HOST_T0, &crossing->code_page, 0);
-    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
+    translate_leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(fetch_context));
     emit_rip(e, OP_WIDE(0x3b), HOST_T0, &crossing->context, 0);
-    leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
+    translate_leave_by(t, emit_jump_if(e, COND_NZ), PLACE_POLL);
 }

@@ -1,8 +1,8 @@
 /* Sensitive instructions that run often have their common case in line; for every other case the
  * callout is the interpreter's handler.
  *
- * What is common: STI, CLI, PUSHF and POPF outside of virtual-8086 mode, at a privilege that may use
- * them, with nothing that wants attention; SWAPGS at CPL 0.
+ * What is common: STI, CLI, PUSHF and POPF outside of virtual-8086 mode, at a privilege that may
+ * use them, with nothing that wants attention; SWAPGS at CPL 0.
  * Sources: SDM 2A, 2B under their names.
  */
 #include "translate/translating.h"

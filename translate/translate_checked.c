@@ -22,7 +22,8 @@ static void emit_divide(struct translating *t, unsigned digit, unsigned by)
     emit_reg(&t->e, HOST_OP(MAP_1, 0xf7, 0, t->insn->size), digit, by);
 }
 
-/* The quotient fits, and the divisor is not 0, if the dividend's upper half is below the divisor. */
+/* The quotient fits, and the divisor is not 0, if the dividend's upper half is below the divisor.
+ * */
 static bool divide_unsigned(struct translating *t)
 {
     flags_before_clobber(t);
@@ -129,7 +130,10 @@ bool translate_checked(struct translating *t)
         return divide_unsigned(t);
     case OP_IDIV_Ev:
         return divide_signed(t);
-    case OP_BT_EvGv: case OP_BTS_EvGv: case OP_BTR_EvGv: case OP_BTC_EvGv:
+    case OP_BT_EvGv:
+    case OP_BTS_EvGv:
+    case OP_BTR_EvGv:
+    case OP_BTC_EvGv:
         return test_bit(t);
     case OP_CMPXCHG8B_Mq:
         return compare_exchange(t);

@@ -10,13 +10,20 @@
 static unsigned operand_bytes(const struct insn *insn, unsigned operand)
 {
     switch (operand) {
-    case O_Eb: case O_Mb: case O_Gb: case O_Ob:
+    case O_Eb:
+    case O_Mb:
+    case O_Gb:
+    case O_Ob:
         return 1;
-    case O_Ew: case O_Mw: case O_Gw:
+    case O_Ew:
+    case O_Mw:
+    case O_Gw:
         return 2;
-    case O_Ed: case O_Md:
+    case O_Ed:
+    case O_Md:
         return 4;
-    case O_Eq: case O_Mq:
+    case O_Eq:
+    case O_Mq:
         return 8;
     default:
         return 1u << insn->size;
@@ -26,7 +33,8 @@ static unsigned operand_bytes(const struct insn *insn, unsigned operand)
 static unsigned immediate_bytes(const struct insn *insn, unsigned operand)
 {
     switch (operand) {
-    case O_Ib: case O_sIb:
+    case O_Ib:
+    case O_sIb:
         return 1;
     case O_Iw:
         return 2;
@@ -110,23 +118,29 @@ void copy_immediate(struct translating *t, const struct copy *c)
 static bool notable(unsigned row, enum native_flags *kind)
 {
 #define FORMS(name)                                                                                \
-    case OP_##name##_EbGb: case OP_##name##_EvGv: case OP_##name##_GbEb: case OP_##name##_GvEv:    \
-    case OP_##name##_ALIb: case OP_##name##_rAXIz: case OP_##name##_EbIb: case OP_##name##_EvIz:   \
-    case OP_##name##_EbIb_82: case OP_##name##_EvsIb
+    case OP_##name##_EbGb:                                                                         \
+    case OP_##name##_EvGv:                                                                         \
+    case OP_##name##_GbEb:                                                                         \
+    case OP_##name##_GvEv:                                                                         \
+    case OP_##name##_ALIb:                                                                         \
+    case OP_##name##_rAXIz:                                                                        \
+    case OP_##name##_EbIb:                                                                         \
+    case OP_##name##_EvIz:                                                                         \
+    case OP_##name##_EbIb_82:                                                                      \
+    case OP_##name##_EvsIb
     switch (row) {
-    FORMS(ADD):
-        *kind = FLAGS_ADD;
+        FORMS(ADD) : *kind = FLAGS_ADD;
         return true;
-    FORMS(SUB):
-        *kind = FLAGS_SUB;
+        FORMS(SUB) : *kind = FLAGS_SUB;
         return true;
-    FORMS(CMP):
-        *kind = FLAGS_CMP;
+        FORMS(CMP) : *kind = FLAGS_CMP;
         return true;
-    FORMS(AND): FORMS(OR): FORMS(XOR):
-    case OP_TEST_EbGb: case OP_TEST_EvGv: case OP_TEST_ALIb: case OP_TEST_rAXIz:
-    case OP_TEST_EbIb: case OP_TEST_EbIb_1: case OP_TEST_EvIz: case OP_TEST_EvIz_1:
-        *kind = FLAGS_LOGIC;
+        FORMS(AND)
+            : FORMS(OR)
+            : FORMS(XOR)
+            : case OP_TEST_EbGb : case OP_TEST_EvGv : case OP_TEST_ALIb : case OP_TEST_rAXIz
+            : case OP_TEST_EbIb : case OP_TEST_EbIb_1 : case OP_TEST_EvIz : case OP_TEST_EvIz_1
+            : *kind = FLAGS_LOGIC;
         return true;
     default:
         return false;
@@ -142,9 +156,13 @@ static bool is_test(unsigned row)
 enum native_step copy_step(unsigned row)
 {
     switch (row) {
-    case OP_INC_Eb: case OP_INC_Ev: case OP_INC_Zv:
+    case OP_INC_Eb:
+    case OP_INC_Ev:
+    case OP_INC_Zv:
         return STEP_INC;
-    case OP_DEC_Eb: case OP_DEC_Ev: case OP_DEC_Zv:
+    case OP_DEC_Eb:
+    case OP_DEC_Ev:
+    case OP_DEC_Zv:
         return STEP_DEC;
     default:
         return STEP_NONE;
@@ -221,8 +239,8 @@ static bool copy_high(struct translating *t, struct copy *c)
     return true;
 }
 
-/* May a register operand be replaced by one in memory, where the register lives?  Of the frequent rows;
- * not where memory would mean a bit string or a lock. */
+/* May a register operand be replaced by one in memory, where the register lives?  Of the frequent
+ * rows; not where memory would mean a bit string or a lock. */
 static bool takes_memory(const struct opcode_row *row)
 {
     const uint8_t opcode = row->opcode;
@@ -244,7 +262,8 @@ static bool put_in_rm(const struct opcode_row *row, struct copy *c, bool second)
     if (second == is_reg_operand(row->operand[0]))
         return true;
     const bool is_test = opcode == 0x84 || opcode == 0x85;
-    if (c->op.map != MAP_1 || c->digit >= 0 || !(opcode < 0x40 || (opcode >= 0x84 && opcode <= 0x8b)))
+    if (c->op.map != MAP_1 || c->digit >= 0 ||
+        !(opcode < 0x40 || (opcode >= 0x84 && opcode <= 0x8b)))
         return false;
     if (!is_test)
         c->op.opcode ^= 2; /* the direction */
@@ -344,7 +363,8 @@ static bool copy_memory_noted(struct translating *t, struct copy *c, struct host
 {
     enum native_flags kind;
     const bool step = copy_step(t->insn->row);
-    if (t->insn->lock || c->reg_high || (!step && (!flags_want_operands(t) || !notable(t->insn->row, &kind))))
+    if (t->insn->lock || c->reg_high ||
+        (!step && (!flags_want_operands(t) || !notable(t->insn->row, &kind))))
         return false;
     /* Through a window EFLAGS has to hold until the store, which may fault. */
     if (c->writes_memory && t->window)
@@ -379,8 +399,8 @@ static bool copy_memory_noted(struct translating *t, struct copy *c, struct host
     return true;
 }
 
-/* The flags that the copy reads have to be in EFLAGS with it: looking into the shadow destroys them, and
- * loading them destroys T1. */
+/* The flags that the copy reads have to be in EFLAGS with it: looking into the shadow destroys
+ * them, and loading them destroys T1. */
 static void flags_for_copy(struct translating *t)
 {
     flags_need_for_row(t);

@@ -6,8 +6,14 @@
 static bool is_counted_shift(const struct insn *insn)
 {
     switch (insn->row) {
-    case OP_SHL_EbIb: case OP_SHL_EvIb: case OP_SHL_6_EbIb: case OP_SHL_6_EvIb:
-    case OP_SHR_EbIb: case OP_SHR_EvIb: case OP_SAR_EbIb: case OP_SAR_EvIb:
+    case OP_SHL_EbIb:
+    case OP_SHL_EvIb:
+    case OP_SHL_6_EbIb:
+    case OP_SHL_6_EvIb:
+    case OP_SHR_EbIb:
+    case OP_SHR_EvIb:
+    case OP_SAR_EbIb:
+    case OP_SAR_EvIb:
         return true;
     default:
         return false;
@@ -18,8 +24,12 @@ static bool is_counted_shift(const struct insn *insn)
 static bool is_step(const struct insn *insn)
 {
     switch (insn->row) {
-    case OP_INC_Eb: case OP_INC_Ev: case OP_INC_Zv:
-    case OP_DEC_Eb: case OP_DEC_Ev: case OP_DEC_Zv:
+    case OP_INC_Eb:
+    case OP_INC_Ev:
+    case OP_INC_Zv:
+    case OP_DEC_Eb:
+    case OP_DEC_Ev:
+    case OP_DEC_Zv:
         return true;
     default:
         return false;
@@ -131,8 +141,8 @@ void flags_load_image(struct emitter *e)
     emit_mov(e, SIZE_64, HOST_T1, RAX);
     emit_mem(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), RAX,
              AT(HOST_CPU, CPU_AT(native.flags_a))); /* movzx */
-    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f); /* OF again */
-    emit_byte(e, 0x9e);                          /* sahf */
+    emit_alu_imm(e, ALU_ADD, SIZE_8, RAX, 0x7f);    /* OF again */
+    emit_byte(e, 0x9e);                             /* sahf */
     emit_mov(e, SIZE_64, RAX, HOST_T1);
 }
 

@@ -7,8 +7,8 @@
  *              mov t1, [t0] ; mov [cpu->rmw + 32 + its place], t1
  *      vblendvps dest, dest, [cpu->rmw + 32], mask ; vpxor mask, mask, mask
  *
- * INV-1: nothing of the guest's state changes before the last look-up; an element that cannot be had
- *        leaves all of them to the interpreter.
+ * INV-1: nothing of the guest's state changes before the last look-up; an element that cannot be
+ *        had leaves all of them to the interpreter.
  *
  * Sources: SDM 2A §2.3.12, 2C VGATHERDPS … VPGATHERQQ.
  */
@@ -45,8 +45,10 @@ static void gather_element(struct translating *t, unsigned n, unsigned bytes, un
 {
     struct emitter *e = &t->e;
     const uint8_t width = bytes == 8 ? SIZE_64 : SIZE_32;
-    const struct host_op sign_mask = {.map = MAP_VEX_0F, .opcode = 0x50,
-                                      .prefix = bytes == 8 ? 0x66 : 0, .width = SIZE_32,
+    const struct host_op sign_mask = {.map = MAP_VEX_0F,
+                                      .opcode = 0x50,
+                                      .prefix = bytes == 8 ? 0x66 : 0,
+                                      .width = SIZE_32,
                                       .wide = wide};
     emit_reg(e, sign_mask, HOST_T1, t->insn->vex.vvvv);
     emit_reg(e, HOST_OP(MAP_1, 0xf6, 0, SIZE_8), 0, HOST_T1); /* test */
@@ -75,15 +77,20 @@ bool translate_gather(struct translating *t)
              insn->index, scratch_at(INDICES)); /* vmovups */
     for (unsigned n = 0; n < count; n++)
         gather_element(t, n, bytes, index_bytes, wide);
-    const struct host_op blend = {.map = MAP_VEX_0F3A, .opcode = bytes == 8 ? 0x4b : 0x4a,
-                                  .prefix = 0x66, .width = SIZE_32, .vvvv = (uint8_t)to,
+    const struct host_op blend = {.map = MAP_VEX_0F3A,
+                                  .opcode = bytes == 8 ? 0x4b : 0x4a,
+                                  .prefix = 0x66,
+                                  .width = SIZE_32,
+                                  .vvvv = (uint8_t)to,
                                   .wide = wide};
     emit_mem(e, blend, to, scratch_at(RESULT));
     emit_byte(e, (uint8_t)(mask << 4));
     if (count * bytes == 8) /* vmovq */
         emit_reg(e, HOST_OP(.map = MAP_VEX_0F, .opcode = 0x7e, .prefix = 0xf3, .width = SIZE_32),
                  to, to);
-    emit_reg(e, HOST_OP(.map = MAP_VEX_0F, .opcode = 0xef, .prefix = 0x66, .width = SIZE_32,
-                        .vvvv = (uint8_t)mask), mask, mask); /* vpxor */
+    emit_reg(e,
+             HOST_OP(.map = MAP_VEX_0F, .opcode = 0xef, .prefix = 0x66, .width = SIZE_32,
+                     .vvvv = (uint8_t)mask),
+             mask, mask); /* vpxor */
     return true;
 }

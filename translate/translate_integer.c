@@ -31,9 +31,10 @@ static bool translate_lea(struct translating *t)
     const struct insn *insn = t->insn;
     const unsigned home = host_home(insn->reg);
     /* The address's parts may not be overwritten before they are used. */
-    const bool in_parts = insn->index == insn->reg &&
-                          (insn->base == REG_ZERO || host_home(insn->base) == HOST_NONE);
-    const bool direct = home != HOST_NONE && insn->size != SIZE_16 && insn->address != SIZE_16 && !in_parts;
+    const bool in_parts =
+        insn->index == insn->reg && (insn->base == REG_ZERO || host_home(insn->base) == HOST_NONE);
+    const bool direct =
+        home != HOST_NONE && insn->size != SIZE_16 && insn->address != SIZE_16 && !in_parts;
     const unsigned to = direct ? home : HOST_T0;
     const bool wide = insn->size == SIZE_64 && insn->address == SIZE_64;
     memory_address_as(t, to, wide ? SIZE_64 : SIZE_32);
@@ -114,10 +115,16 @@ static bool is_short(const struct opcode_row *row)
 static bool copy_bare(struct translating *t, struct copy *c)
 {
     switch (t->insn->row) {
-    case OP_CBW: case OP_CWD:
+    case OP_CBW:
+    case OP_CWD:
         emit_opcode_reg(&t->e, c->op, 0);
         return true;
-    case OP_CLC: case OP_STC: case OP_CMC: case OP_SAHF: case OP_SAHF_64: case OP_LAHF:
+    case OP_CLC:
+    case OP_STC:
+    case OP_CMC:
+    case OP_SAHF:
+    case OP_SAHF_64:
+    case OP_LAHF:
     case OP_LAHF_64:
         flags_need(t, F_ARITH);
         emit_byte(&t->e, t->row->opcode);
@@ -127,7 +134,9 @@ static bool copy_bare(struct translating *t, struct copy *c)
         emit_byte(&t->e, 0xf3);
         emit_byte(&t->e, 0x90);
         return true;
-    case OP_LFENCE: case OP_MFENCE: case OP_SFENCE:
+    case OP_LFENCE:
+    case OP_MFENCE:
+    case OP_SFENCE:
         emit_byte(&t->e, 0x0f);
         emit_byte(&t->e, 0xae);
         emit_byte(&t->e, (uint8_t)(0xc0 | (t->row->modrm & 7) << 3));
@@ -139,7 +148,8 @@ static bool copy_bare(struct translating *t, struct copy *c)
 
 static bool is_hint(const struct opcode_row *row)
 {
-    return row->map == MAP_0F && ((row->opcode >= 0x18 && row->opcode <= 0x1f) || row->opcode == 0x0d) &&
+    return row->map == MAP_0F &&
+           ((row->opcode >= 0x18 && row->opcode <= 0x1f) || row->opcode == 0x0d) &&
            row->policy_memory != MEMORY;
 }
 
@@ -192,11 +202,18 @@ bool translate_integer(struct translating *t)
     switch (insn->row) {
     case OP_LEA_GvM:
         return translate_lea(t);
-    case OP_MOV_ALOb: case OP_MOV_rAXOv: case OP_MOV_ObAL: case OP_MOV_OvrAX:
+    case OP_MOV_ALOb:
+    case OP_MOV_rAXOv:
+    case OP_MOV_ObAL:
+    case OP_MOV_OvrAX:
         return translate_moffs(t);
-    case OP_TEST_ALIb: case OP_TEST_rAXIz:
+    case OP_TEST_ALIb:
+    case OP_TEST_rAXIz:
         return translate_test_accumulator(t, &c);
-    case OP_SHLD_EvGvIb: case OP_SHLD_EvGvCL: case OP_SHRD_EvGvIb: case OP_SHRD_EvGvCL:
+    case OP_SHLD_EvGvIb:
+    case OP_SHLD_EvGvCL:
+    case OP_SHRD_EvGvIb:
+    case OP_SHRD_EvGvCL:
         /* SDM: the result of more than 16 in 16 bits is undefined, so hosts differ. */
         if (insn->size == SIZE_16)
             return false;

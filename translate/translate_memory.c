@@ -5,35 +5,39 @@
  *      and  t1, 4095 * 32
  *      add  t1, [cpu->view]
  *      sub  t0, [t1 + tag]          the offset in the page, if the slot is this page's
- *      cmp  t0, 4096 - size         beyond: another page, a crossing access, a right that is not there
+ *      cmp  t0, 4096 - size         beyond: another page, a crossing access, a right that lacks
  *      ja   slow
  *      add  t0, [t1 + page]
  *
- * User code of a space that has windows (softmmu/window.h) reaches its data through them; the host's
- * page tables are the shadow then, and a host SIGSEGV is the miss (translate/window_fault.h).  EFLAGS
- * stays, and the delta serves all further accesses by the same base:
+ * User code of a space that has windows (softmmu/window.h) reaches its data through them; the
+ * host's page tables are the shadow then, and a host SIGSEGV is the miss
+ * (translate/window_fault.h).  EFLAGS stays, and the delta serves all further accesses by the same
+ * base:
  *
  *      rorx t1, base, 32
  *      movzx t1, t1.w
  *      mov  t1, [cpu->window_deltas + t1 * 8]
  *      …    [base + t1 + disp]
  *
- * RSP's delta is kept in cpu->native.stack_delta, so that the many accesses by it need but one load.
+ * RSP's delta is kept in cpu->native.stack_delta, so that the many accesses by it need but one
+ * load.
  *
- * INV-1: between the place where an access may fault and the access itself nothing of the guest's state
- *        changes, EFLAGS among it unless the flags are noted.
+ * INV-1: between the place where an access may fault and the access itself nothing of the guest's
+ *        state changes, EFLAGS among it unless the flags are noted.
  * INV-2: base + disp is less than half a window's guard away from the address that the delta is of.
- * INV-3: a delta is used again only as an instruction's first act, so that nothing of the same one's code
- *        can have destroyed it.
+ * INV-3: a delta is used again only as an instruction's first act, so that nothing of the same
+ *        one's code can have destroyed it.
  * INV-4: the offset is cut to 32 bits outside 64-bit mode: no host address follows from more.
- * INV-5: in 64-bit code with windows stack_delta is that of RSP's window, or all steps that RSP has made
- *        out of there came with an access at it, of which the first in the guard has left for C: whoever
- *        comes from C, or from code without windows, notes it anew, and so does whatever else moves RSP.
+ * INV-5: in 64-bit code with windows stack_delta is that of RSP's window, or all steps that RSP has
+ *        made out of there came with an access at it, of which the first in the guard has left for
+ *        C: whoever comes from C, or from code without windows, notes it anew, and so does whatever
+ *        else moves RSP.
  */
 #include "translate/translating.h"
 
 enum { ENTRY_SHIFT = 5 };
-_Static_assert(sizeof(struct shadow_entry) == 1 << ENTRY_SHIFT, "the slot's number becomes an offset by one shift");
+_Static_assert(sizeof(struct shadow_entry) == 1 << ENTRY_SHIFT,
+               "the slot's number becomes an offset by one shift");
 _Static_assert(offsetof(struct shadow_view, entries) == 0, "the view is its entries' address");
 
 /* Segments whose base is 0 and whose limit needs no check, as the block's mode says. */
@@ -48,7 +52,8 @@ void memory_address_as(struct translating *t, unsigned to, unsigned width)
     struct emitter *e = &t->e;
     const struct insn *insn = t->insn;
     if (insn->rip) {
-        const int64_t next = (int64_t)(t->block->gpa & PAGE_OFFSET_MASK) + insn->offset + insn->length;
+        const int64_t next =
+            (int64_t)(t->block->gpa & PAGE_OFFSET_MASK) + insn->offset + insn->length;
         const int64_t offset = next + insn->disp;
         emit_load(e, SIZE_64, to, HOST_CPU, CPU_AT(native.code_page));
         if (offset == (int32_t)offset) {
@@ -70,7 +75,8 @@ void memory_address_as(struct translating *t, unsigned to, unsigned width)
     if (insn->base != REG_ZERO)
         memory.base = (uint8_t)translate_read(t, insn->base, to);
     if (memory.base == HOST_NONE && memory.index == HOST_NONE)
-        emit_mov_imm(e, to, width == SIZE_64 ? (uint64_t)(int64_t)insn->disp : (uint32_t)insn->disp);
+        emit_mov_imm(e, to,
+                     width == SIZE_64 ? (uint64_t)(int64_t)insn->disp : (uint32_t)insn->disp);
     else if (memory.index != HOST_NONE || memory.disp)
         emit_lea(e, width, to, memory);
     else if (memory.base != to || width == SIZE_32)
@@ -153,11 +159,25 @@ static bool is_stack_pointer(const struct insn *insn, unsigned operand)
     switch (operand) {
     case O_Eb:
         return !insn->memory && insn->rm >> 3 == RSP;
-    case O_Ew: case O_Ed: case O_Eq: case O_Ev: case O_Ey: case O_Rv: case O_Ry: case O_EwRv: case O_EbRd:
+    case O_Ew:
+    case O_Ed:
+    case O_Eq:
+    case O_Ev:
+    case O_Ey:
+    case O_Rv:
+    case O_Ry:
+    case O_EwRv:
+    case O_EbRd:
         return !insn->memory && insn->rm == RSP;
-    case O_Gb: case O_Zb:
+    case O_Gb:
+    case O_Zb:
         return insn->reg >> 3 == RSP;
-    case O_Gw: case O_Gd: case O_Gq: case O_Gv: case O_Gy: case O_Zv:
+    case O_Gw:
+    case O_Gd:
+    case O_Gq:
+    case O_Gv:
+    case O_Gy:
+    case O_Zv:
         return insn->reg == RSP;
     case O_By:
         return insn->vex.vvvv == RSP;
@@ -223,8 +243,8 @@ void memory_keep_delta(struct translating *t, unsigned written, int64_t change)
     t->delta_next = written == t->delta && !is_near(change) ? HOST_NONE : t->delta;
 }
 
-/* [reg + offset], flat, in its window.  WHY: outside 64-bit mode the upper half of `reg` is whatever
- * 64-bit code has left there. */
+/* [reg + offset], flat, in its window.  WHY: outside 64-bit mode the upper half of `reg` is
+ * whatever 64-bit code has left there. */
 static struct host_memory window_at(struct translating *t, unsigned reg, int32_t offset)
 {
     load_delta(t, reg);
@@ -244,7 +264,8 @@ static bool has_plain_base(const struct translating *t)
 
 bool memory_keeps_flags(const struct translating *t)
 {
-    return t->window && (t->code_64 || is_flat_segment(t, t->insn->seg)); /* no limit to compare with */
+    return t->window &&
+           (t->code_64 || is_flat_segment(t, t->insn->seg)); /* no limit to compare with */
 }
 
 /* The ModRM operand in its window; EFLAGS stays. */
@@ -285,8 +306,8 @@ bool memory_near(struct translating *t, struct host_memory *at)
     return true;
 }
 
-struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
-                                  bool write, enum slow_kind slow)
+struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset,
+                                  unsigned size, bool write, enum slow_kind slow)
 {
     const unsigned width = t->code_64 ? SIZE_64 : SIZE_32;
     if (t->window && is_near(offset)) {
@@ -308,8 +329,8 @@ struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t o
 uint8_t *memory_emit_look_up(struct emitter *e, unsigned address, unsigned entry,
                              struct host_memory view, unsigned size, bool write)
 {
-    const int32_t tag = write ? offsetof(struct shadow_entry, write_tag)
-                              : offsetof(struct shadow_entry, read_tag);
+    const int32_t tag =
+        write ? offsetof(struct shadow_entry, write_tag) : offsetof(struct shadow_entry, read_tag);
     emit_mov(e, SIZE_32, entry, address);
     emit_shift_imm(e, 5, SIZE_32, entry, PAGE_SHIFT - ENTRY_SHIFT);
     emit_alu_imm(e, ALU_AND, SIZE_32, entry, (SHADOW_ENTRIES - 1) << ENTRY_SHIFT);
@@ -333,8 +354,8 @@ void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool wri
         return;
     }
     t->delta = HOST_NONE;
-    translate_slow(t, memory_emit_look_up(e, HOST_T0, HOST_T1, AT(HOST_CPU, CPU_AT(view)), size, write),
-                   slow);
+    translate_slow(
+        t, memory_emit_look_up(e, HOST_T0, HOST_T1, AT(HOST_CPU, CPU_AT(view)), size, write), slow);
 }
 
 void memory_operand(struct translating *t, unsigned size, bool write)

@@ -1,8 +1,8 @@
-/* Instructions on XMM and YMM registers.  They are copied: guest XMM n is host XMM n, general registers
- * are renamed, a memory operand is rerouted to [t0].
+/* Instructions on XMM and YMM registers.  They are copied: guest XMM n is host XMM n, general
+ * registers are renamed, a memory operand is rerouted to [t0].
  *
- * While the guest has every SIMD exception masked, the host's MXCSR is the guest's (INV-4 of cpu.h),
- * and floating point runs as it is; otherwise the interpreter runs the block.
+ * While the guest has every SIMD exception masked, the host's MXCSR is the guest's (INV-4 of
+ * cpu.h), and floating point runs as it is; otherwise the interpreter runs the block.
  *
  * INV-1: a block with such instructions makes sure at its entry of the most that any of them needs,
  *        and t->vectors says how much still holds; what needs more is interpreted.
@@ -21,26 +21,53 @@ enum place {
     PLACE_RM,          /* XMM or memory: ModRM.rm */
     PLACE_GENERAL_REG, /* a general register */
     PLACE_GENERAL_RM,
-    PLACE_IMMEDIATE,   /* with bits of its own, or a register's number */
-    PLACE_OTHER, /* MMX registers, MXCSR */
+    PLACE_IMMEDIATE, /* with bits of its own, or a register's number */
+    PLACE_OTHER,     /* MMX registers, MXCSR */
 };
 
 static enum place place_of(unsigned operand)
 {
     switch (operand) {
-    case O_NONE: case O_XMM0:
+    case O_NONE:
+    case O_XMM0:
         return PLACE_NONE;
-    case O_Vx: case O_Vq: case O_Vd: case O_Vss: case O_Vsd: case O_Vps: case O_Vpd:
+    case O_Vx:
+    case O_Vq:
+    case O_Vd:
+    case O_Vss:
+    case O_Vsd:
+    case O_Vps:
+    case O_Vpd:
         return PLACE_REG;
-    case O_Wx: case O_Wq: case O_Wd: case O_Ww: case O_Wss: case O_Wsd: case O_Wps: case O_Wpd:
-    case O_Ux: case O_Uq: case O_Mq: case O_Mdq: case O_Mqq:
-    case O_Wh: case O_Wf: case O_We: case O_Wdq: case O_Wb:
+    case O_Wx:
+    case O_Wq:
+    case O_Wd:
+    case O_Ww:
+    case O_Wss:
+    case O_Wsd:
+    case O_Wps:
+    case O_Wpd:
+    case O_Ux:
+    case O_Uq:
+    case O_Mq:
+    case O_Mdq:
+    case O_Mqq:
+    case O_Wh:
+    case O_Wf:
+    case O_We:
+    case O_Wdq:
+    case O_Wb:
         return PLACE_RM;
-    case O_Gd: case O_Gy:
+    case O_Gd:
+    case O_Gy:
         return PLACE_GENERAL_REG;
-    case O_Ed: case O_Ey: case O_EwRv: case O_EbRd:
+    case O_Ed:
+    case O_Ey:
+    case O_EwRv:
+    case O_EbRd:
         return PLACE_GENERAL_RM;
-    case O_Ib: case O_Lx:
+    case O_Ib:
+    case O_Lx:
         return PLACE_IMMEDIATE;
     default:
         return PLACE_OTHER;
@@ -57,7 +84,8 @@ static unsigned vector_bytes(const struct insn *insn)
 static unsigned bytes_in_memory(const struct insn *insn, unsigned operand)
 {
     switch (operand) {
-    case O_EbRd: case O_Wb:
+    case O_EbRd:
+    case O_Wb:
         return 1;
     case O_Wh:
         return vector_bytes(insn) / 2;
@@ -67,11 +95,16 @@ static unsigned bytes_in_memory(const struct insn *insn, unsigned operand)
         return vector_bytes(insn) / 8;
     case O_Wdq:
         return VECTOR_BYTES;
-    case O_Ww: case O_EwRv:
+    case O_Ww:
+    case O_EwRv:
         return 2;
-    case O_Wd: case O_Wss: case O_Ed:
+    case O_Wd:
+    case O_Wss:
+    case O_Ed:
         return 4;
-    case O_Wq: case O_Wsd: case O_Mq:
+    case O_Wq:
+    case O_Wsd:
+    case O_Mq:
         return 8;
     case O_Ey:
         return 1u << insn->size;
@@ -92,10 +125,25 @@ static bool is_floating_point(const struct opcode_row *row)
     if (row->map != MAP_0F && row->map != MAP_VEX_0F)
         return false;
     switch (row->opcode) {
-    case 0x2a: case 0x2c: case 0x2d: case 0x5a: case 0x5b: case 0xe6: /* CVT… */
-    case 0x2e: case 0x2f: case 0xc2:                                  /* UCOMIS, COMIS, CMP */
-    case 0x51: case 0x58: case 0x59: case 0x5c: case 0x5d: case 0x5e: case 0x5f:
-    case 0x7c: case 0x7d: case 0xd0: /* HADD, HSUB, ADDSUB */
+    case 0x2a:
+    case 0x2c:
+    case 0x2d:
+    case 0x5a:
+    case 0x5b:
+    case 0xe6: /* CVT… */
+    case 0x2e:
+    case 0x2f:
+    case 0xc2: /* UCOMIS, COMIS, CMP */
+    case 0x51:
+    case 0x58:
+    case 0x59:
+    case 0x5c:
+    case 0x5d:
+    case 0x5e:
+    case 0x5f:
+    case 0x7c:
+    case 0x7d:
+    case 0xd0: /* HADD, HSUB, ADDSUB */
         return true;
     default:
         return false;
@@ -107,13 +155,27 @@ static bool is_floating_point(const struct opcode_row *row)
 static bool takes_any_address(unsigned row)
 {
     switch (row) {
-    case OP_VMOVAPS_VW: case OP_VMOVAPS_WV: case OP_VMOVAPD_VW: case OP_VMOVAPD_WV:
-    case OP_VMOVDQA_VW: case OP_VMOVDQA_WV: case OP_VMOVNTDQA_VM:
-    case OP_VMOVNTPS_MV: case OP_VMOVNTPD_MV: case OP_VMOVNTDQ_MV:
+    case OP_VMOVAPS_VW:
+    case OP_VMOVAPS_WV:
+    case OP_VMOVAPD_VW:
+    case OP_VMOVAPD_WV:
+    case OP_VMOVDQA_VW:
+    case OP_VMOVDQA_WV:
+    case OP_VMOVNTDQA_VM:
+    case OP_VMOVNTPS_MV:
+    case OP_VMOVNTPD_MV:
+    case OP_VMOVNTDQ_MV:
         return false;
-    case OP_MOVUPS_VpsWps: case OP_MOVUPS_WpsVps: case OP_MOVUPD_VpdWpd: case OP_MOVUPD_WpdVpd:
-    case OP_MOVDQU_VxWx: case OP_MOVDQU_WxVx: case OP_LDDQU_VxMdq:
-    case OP_PCMPESTRM_VxWxIb: case OP_PCMPESTRI_VxWxIb: case OP_PCMPISTRM_VxWxIb:
+    case OP_MOVUPS_VpsWps:
+    case OP_MOVUPS_WpsVps:
+    case OP_MOVUPD_VpdWpd:
+    case OP_MOVUPD_WpdVpd:
+    case OP_MOVDQU_VxWx:
+    case OP_MOVDQU_WxVx:
+    case OP_LDDQU_VxMdq:
+    case OP_PCMPESTRM_VxWxIb:
+    case OP_PCMPESTRI_VxWxIb:
+    case OP_PCMPISTRM_VxWxIb:
     case OP_PCMPISTRI_VxWxIb:
         return true;
     default:
@@ -174,7 +236,10 @@ void translate_vectors_entry(struct translating *t)
 void translate_vectors_interpreted(struct translating *t)
 {
     switch (t->insn->row) {
-    case OP_LDMXCSR_Md: case OP_VLDMXCSR_Md: case OP_FXRSTOR_M: case OP_XRSTOR_M:
+    case OP_LDMXCSR_Md:
+    case OP_VLDMXCSR_Md:
+    case OP_FXRSTOR_M:
+    case OP_XRSTOR_M:
         t->vectors &= VECTORS_LIVE | VECTORS_UPPER;
         break;
     default:
@@ -192,7 +257,9 @@ static struct host_op copied_opcode(const struct translating *t)
     const bool w = map_is_vex(row->map) && row->modes & X_W1;
     return HOST_OP(.map = row->map, .opcode = row->opcode,
                    .prefix = prefixed ? mandatory[row->prefix] : 0,
-                   .width = row->size == SZ_Y ? t->insn->size : w ? SIZE_64 : SIZE_32,
+                   .width = row->size == SZ_Y ? t->insn->size
+                            : w               ? SIZE_64
+                                              : SIZE_32,
                    .vvvv = map_is_vex(row->map) ? t->insn->vex.vvvv : 0,
                    .wide = vector_bytes(t->insn) > VECTOR_BYTES);
 }

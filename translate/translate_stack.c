@@ -87,7 +87,8 @@ static bool push(struct translating *t)
 {
     const struct insn *insn = t->insn;
     switch (insn->row) {
-    case OP_PUSH_Iz: case OP_PUSH_sIb:
+    case OP_PUSH_Iz:
+    case OP_PUSH_sIb:
         return push_immediate(t);
     case OP_PUSH_Ev:
         return insn->memory ? push_memory(t) : push_operand(t, insn->rm);
@@ -141,7 +142,10 @@ bool translate_stack(struct translating *t)
     if (!t->flat)
         return false;
     switch (t->insn->row) {
-    case OP_PUSH_Zv: case OP_PUSH_Iz: case OP_PUSH_sIb: case OP_PUSH_Ev:
+    case OP_PUSH_Zv:
+    case OP_PUSH_Iz:
+    case OP_PUSH_sIb:
+    case OP_PUSH_Ev:
         return push(t);
     case OP_POP_Zv:
         return pop(t, t->insn->reg);

@@ -1,11 +1,11 @@
 /* System instructions in line.
  *
- * SYSCALL and SYSRET in 64-bit mode, SYSENTER and SYSEXIT in flat 32-bit code outside long mode do not
- * leave translated code: segments, privilege, flags and the shadow's view are changed in line, and the
- * target is looked up like that of any indirect branch.  What is common: 64-bit or flat 32-bit code on
- * both sides; flags that call for no step trap, no alignment check and no interrupt that waits.  For
- * every other case the block is left, with nothing done, for the interpreter's handler
- * (cpu/exec_syscall.c), which this has to equal.  STAC and CLAC change the view under SMAP.
+ * SYSCALL and SYSRET in 64-bit mode, SYSENTER and SYSEXIT in flat 32-bit code outside long mode do
+ * not leave translated code: segments, privilege, flags and the shadow's view are changed in line,
+ * and the target is looked up like that of any indirect branch.  What is common: 64-bit or flat
+ * 32-bit code on both sides; flags that call for no step trap, no alignment check and no interrupt
+ * that waits.  For every other case the block is left, with nothing done, for the interpreter's
+ * handler (cpu/exec_syscall.c), which this has to equal.  STAC and CLAC change the view under SMAP.
  * Sources: SDM 2A CLAC, 2B STAC, SYSCALL, SYSENTER, SYSEXIT, SYSRET; 3A §5.8.7, §5.8.8.
  */
 #include "translate/translating.h"
@@ -74,9 +74,9 @@ static void load_flat_range(struct translating *t, unsigned seg)
 static void load_flat(struct translating *t, unsigned seg, int32_t from, int32_t add, unsigned cpl)
 {
     struct emitter *e = &t->e;
-    const uint32_t attributes = (seg == SS       ? FLAT_DATA
-                                 : t->code_64    ? FLAT_CODE | SEG_L
-                                                 : FLAT_CODE | SEG_DB) |
+    const uint32_t attributes = (seg == SS    ? FLAT_DATA
+                                 : t->code_64 ? FLAT_CODE | SEG_L
+                                              : FLAT_CODE | SEG_DB) |
                                 cpl << SEG_DPL_SHIFT;
     _Static_assert(offsetof(struct segment, attributes) == offsetof(struct segment, selector) + 2,
                    "both are stored at once");
@@ -134,8 +134,8 @@ static bool syscall_64(struct translating *t)
     emit_store(e, SIZE_64, HOST_CPU, cpu_reg_at(R11), HOST_T0);
     emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(native.code_page));
     emit_lea(e, SIZE_64, RCX,
-             AT(HOST_T0, (int32_t)((t->block->gpa & PAGE_OFFSET_MASK) + t->insn->offset +
-                                   t->insn->length)));
+             AT(HOST_T0,
+                (int32_t)((t->block->gpa & PAGE_OFFSET_MASK) + t->insn->offset + t->insn->length)));
 
     emit_load(e, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(msr.sfmask));
     emit_reg(e, HOST_OP(MAP_1, 0xf7, 0, SIZE_32), 2, HOST_T1); /* not */
@@ -312,7 +312,8 @@ bool translate_system(struct translating *t)
         return t->flat && set_access(t, true);
     case OP_CLAC:
         return t->flat && set_access(t, false);
-    case OP_RDTSC: case OP_RDTSCP:
+    case OP_RDTSC:
+    case OP_RDTSCP:
         return rdtsc(t);
     default:
         return false;

@@ -201,7 +201,13 @@ static bool is_mmx_copied(const struct opcode_row *row)
         return false; /* MASKMOVQ has an operand at DI */
     for (unsigned i = 0; i < 3; i++)
         switch (row->operand[i]) {
-        case O_NONE: case O_Pq: case O_Qq: case O_Qd: case O_Nq: case O_Ey: case O_Ib:
+        case O_NONE:
+        case O_Pq:
+        case O_Qq:
+        case O_Qd:
+        case O_Nq:
+        case O_Ey:
+        case O_Ib:
             break;
         default:
             return false;
@@ -220,8 +226,8 @@ bool translate_mmx(struct translating *t)
     const struct insn *insn = t->insn;
     const struct opcode_row *row = t->row;
     const bool general = row->operand[0] == O_Ey || row->operand[1] == O_Ey;
-    const struct host_op op = HOST_OP(row->map, row->opcode, 0,
-                                      (uint8_t)(general ? insn->size : SIZE_32));
+    const struct host_op op =
+        HOST_OP(row->map, row->opcode, 0, (uint8_t)(general ? insn->size : SIZE_32));
     if (!t->flat || !is_mmx_copied(row))
         return false;
     need_host_state(t);

@@ -15,8 +15,9 @@ struct translated;
 enum native_vectors {
     VECTORS_STORED = 0, /* in cpu->xmm, as the interpreter wants them */
     VECTORS_LIVE = 1,   /* the XMM registers are in the host's */
-    VECTORS_FLOAT = 2,  /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
-    VECTORS_UPPER = 4,  /* … and the upper halves of the YMM registers are in the host's too */
+    VECTORS_FLOAT =
+        2, /* … and every SIMD exception is masked, so the host's MXCSR is the guest's */
+    VECTORS_UPPER = 4, /* … and the upper halves of the YMM registers are in the host's too */
     VECTORS_FLOAT_UPPER = 8, /* both: one bit to test for whatever a block needs */
 };
 static inline unsigned vectors_of(bool masked, bool upper)
@@ -27,16 +28,16 @@ static inline unsigned vectors_of(bool masked, bool upper)
 
 /* An exit to a known target, which can be linked. */
 struct exit {
-    uint32_t from;     /* the translation; offsets in the code cache, as all here */
-    uint32_t jump;     /* the 32-bit displacement that is patched */
-    uint32_t away;     /* where it leads while there is no link */
-    uint32_t guard;    /* of a link to another page: a struct mapping, of `from`'s page */
-    uint32_t to;       /* the translation that is linked to */
+    uint32_t from;           /* the translation; offsets in the code cache, as all here */
+    uint32_t jump;           /* the 32-bit displacement that is patched */
+    uint32_t away;           /* where it leads while there is no link */
+    uint32_t guard;          /* of a link to another page: a struct mapping, of `from`'s page */
+    uint32_t to;             /* the translation that is linked to */
     uint32_t next, previous; /* exits: of `to`'s incoming */
-    uint8_t insn;      /* index in the block */
-    bool taken;        /* by a branch, whose target is checked; else to the next instruction */
-    bool past_poll;    /* no interrupt before the target's first instruction */
-    bool forward;      /* the target is farther on in the page: nothing comes round without a poll */
+    uint8_t insn;            /* index in the block */
+    bool taken;     /* by a branch, whose target is checked; else to the next instruction */
+    bool past_poll; /* no interrupt before the target's first instruction */
+    bool forward;   /* the target is farther on in the page: nothing comes round without a poll */
 };
 
 /* Where and when something was last seen to be mapped. */
@@ -52,15 +53,15 @@ struct trace_count {
 
 struct translated {
     struct block *block;
-    uint8_t *code;            /* executable: from another block, polls first */
-    uint8_t *body;            /* the same, past the poll: also from the interpreter */
+    uint8_t *code; /* executable: from another block, polls first */
+    uint8_t *body; /* the same, past the poll: also from the interpreter */
     struct exit *exits;
-    struct mapping *crossing; /* of a block in two pages, else NULL */
+    struct mapping *crossing;   /* of a block in two pages, else NULL */
     struct trace_count *traced; /* NULL: there is no trace */
     struct translated *region_next;
-    uint32_t incoming;        /* the first exit that is linked to here: an offset */
-    uint32_t end;             /* offset of what follows its code */
-    uint32_t cold;            /* … and of the code that lies apart */
+    uint32_t incoming; /* the first exit that is linked to here: an offset */
+    uint32_t end;      /* offset of what follows its code */
+    uint32_t cold;     /* … and of the code that lies apart */
     uint16_t bytes, cold_bytes;
     uint8_t exit_count;
     bool dead;
@@ -104,7 +105,8 @@ enum callout_mode {
     COUNTER(window_faults, "faults in windows")                                                    \
     COUNTER(adapted, "sites adapted")
 
-/* Host code that may fault in a window, as offsets in the code cache; `slow` is where it goes on then. */
+/* Host code that may fault in a window, as offsets in the code cache; `slow` is where it goes on
+ * then. */
 struct fault_range {
     uint32_t from, to, slow;
 };
@@ -120,22 +122,22 @@ struct translator {
     struct translated *regions[CODE_REGIONS];
     struct fault_table faults[CODE_REGIONS];
     struct cooling cooling;
-    unsigned threshold; /* executions, where code stays as it is */
+    unsigned threshold;         /* executions, where code stays as it is */
     struct trace_writer *trace; /* NULL: none */
-    uint64_t last_id; /* of a translation */
-    long last_tick;   /* of user code, the host's ns */
+    uint64_t last_id;           /* of a translation */
+    long last_tick;             /* of user code, the host's ns */
     /* stubs, executable addresses */
     uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or a place */
-    uint8_t *stub_exit;    /* T0: the place */
-    uint8_t *stub_cold;    /* on with the block at rip, which is set */
+    uint8_t *stub_exit;                                   /* T0: the place */
+    uint8_t *stub_cold;       /* on with the block at rip, which is set */
     uint8_t *stub_entry_cold; /* the same; T1: its jump entry, rip is not set */
-    uint8_t *stub_interp;  /* T0: the place; returns when the instruction is done */
-    uint8_t *stub_image;   /* brings the flags to FLAGS_IMAGE */
-    uint8_t *stub_vectors; /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
-    uint8_t *stub_upper;   /* the same with the upper halves */
-    uint8_t *stub_x87;     /* native_x87_load(): destroys T0, T1, EFLAGS */
-    /* DS, ES, FS, GS of flat 32-bit code: T0, a selector, is loaded, and ZF set; or ZF is clear and nothing
-     * done.  Destroys T0, T1. */
+    uint8_t *stub_interp;     /* T0: the place; returns when the instruction is done */
+    uint8_t *stub_image;      /* brings the flags to FLAGS_IMAGE */
+    uint8_t *stub_vectors;    /* brings cpu->xmm to the host's registers; destroys T1 and EFLAGS */
+    uint8_t *stub_upper;      /* the same with the upper halves */
+    uint8_t *stub_x87;        /* native_x87_load(): destroys T0, T1, EFLAGS */
+    /* DS, ES, FS, GS of flat 32-bit code: T0, a selector, is loaded, and ZF set; or ZF is clear and
+     * nothing done.  Destroys T0, T1. */
     uint8_t *stub_segment[SEG_FLAT];
     struct {
 #define COUNTER_FIELD(field, name) uint64_t field;
@@ -167,15 +169,16 @@ static inline struct translated *place_translation(const struct translator *tran
 
 /* stubs.c */
 void stubs_emit(struct translator *translator);
-/* translate.c: NULL when the region is full.  `follows`: by far the most come from the code right before,
- * which goes past the poll. */
+/* translate.c: NULL when the region is full.  `follows`: by far the most come from the code right
+ * before, which goes past the poll. */
 struct translated *translate_block(struct translator *translator, struct cpu *cpu,
-                                    struct block *block, bool follows);
+                                   struct block *block, bool follows);
 /* link.c */
 /* Links the exit, which the cpu has just left by, to the block that it leads to now. */
 void link_exit(struct translator *translator, struct cpu *cpu, struct exit *exit,
                const struct jump_entry *target);
-/* The exit whose jump ends the translation's code and leads within the page, if it is not linked. */
+/* The exit whose jump ends the translation's code and leads within the page, if it is not linked.
+ * */
 struct exit *link_at_end(const struct translated *translation);
 /* Links the exit to `to`, which lies in the same page. */
 void link_within_page(struct translator *translator, struct exit *exit, struct translated *to);
@@ -183,15 +186,15 @@ void link_within_page(struct translator *translator, struct exit *exit, struct t
 void link_drop(struct translator *translator, struct translated *translation);
 /* callout.c: called by stub_interp.  0: on with the code; otherwise an EXEC_… to leave with. */
 int translate_interp(struct cpu *cpu, uint32_t place);
-/* window_fault.c: the ranges of the region being filled, which are added in the order of their addresses,
- * all writable: code in [from, to) may fault, and goes on at `slow` then. */
+/* window_fault.c: the ranges of the region being filled, which are added in the order of their
+ * addresses, all writable: code in [from, to) may fault, and goes on at `slow` then. */
 void fault_table_add(struct translator *translator, const uint8_t *from, const uint8_t *to,
                      const uint8_t *slow);
 uint32_t fault_table_count(const struct translator *translator);
 /* Those from number `count` on do not come to be. */
 void fault_table_cut(struct translator *translator, uint32_t count);
-/* engine.c: the block's instruction `index` had to be interpreted, and will have to be again; when it
- * keeps on so, the block is translated anew. */
+/* engine.c: the block's instruction `index` had to be interpreted, and will have to be again; when
+ * it keeps on so, the block is translated anew. */
 void translation_trapped(struct cpu *cpu, struct block *block, unsigned index);
 
 #endif

@@ -14,20 +14,21 @@ enum translate_mark { MARK_IDENTICAL, MARK_REWRITTEN, MARK_CALLOUT, MARK_INTERPR
 
 /* What follows after an instruction's flags within the block. */
 enum {
-    FACT_OBSERVED = 1,    /* something may fault or leave before they are all overwritten */
-    FACT_READ_LATER = 2,  /* … and they are read after that */
+    FACT_OBSERVED = 1,   /* something may fault or leave before they are all overwritten */
+    FACT_READ_LATER = 2, /* … and they are read after that */
 };
 
 /* Code for rare cases, put behind the block. */
 enum slow_kind {
     SLOW_INTERP, /* the interpreter executes the instruction, then on at `resume` */
     SLOW_INSN,   /* the block is left: the interpreter goes on with the instruction */
-    SLOW_WAY,     /* T1's neighbour may be the entry for T0, or the block is left for the interpreter */
+    SLOW_WAY, /* T1's neighbour may be the entry for T0, or the block is left for the interpreter */
     SLOW_CONTEXT, /* T0 may also be the other context, or the block is left by place `index` */
-    SLOW_IMAGE,  /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
+    SLOW_IMAGE,   /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
-    SLOW_UPPER, SLOW_FLOAT_UPPER, /* these two, with the upper halves of the YMM registers */
+    SLOW_UPPER,
+    SLOW_FLOAT_UPPER, /* these two, with the upper halves of the YMM registers */
     SLOW_X87, /* cpu->x87 is brought to the host's, or the block is left if that cannot be */
 };
 /* What FNSTENV is to tell: the last x87 instruction and the last one with an operand in memory, as
@@ -39,9 +40,9 @@ struct slow_path {
     uint8_t *jump;   /* leads there */
     uint8_t *resume; /* writable address */
     uint8_t kind;
-    uint8_t index; /* of the instruction, or the number of a place */
-    bool load_flags; /* the resumed code expects them in EFLAGS */
-    uint8_t delta;   /* … and this in T1: memory_restore_delta() */
+    uint8_t index;            /* of the instruction, or the number of a place */
+    bool load_flags;          /* the resumed code expects them in EFLAGS */
+    uint8_t delta;            /* … and this in T1: memory_restore_delta() */
     struct x87_note x87_note; /* of the instructions before */
 };
 
@@ -57,8 +58,8 @@ enum { SLOW_MAX = 8 * BLOCK_INSNS_MAX, LEAVES_MAX = 4 * BLOCK_INSNS_MAX };
 struct fault_site {
     uint8_t *from, *to; /* writable addresses */
     uint8_t kind, index;
-    bool image;         /* the flags are only in EFLAGS */
-    bool load_flags;    /* this and the next as in a slow path */
+    bool image;      /* the flags are only in EFLAGS */
+    bool load_flags; /* this and the next as in a slow path */
     uint8_t delta;
     struct x87_note x87_note;
 };
@@ -72,11 +73,11 @@ struct translating {
     const struct insn *insn;
     const struct opcode_row *row;
     unsigned index;
-    bool code_64, flat; /* 64-bit code; 64-bit code or flat 32-bit code */
-    bool x87;           /* the guest's x87 is in the host's */
+    bool code_64, flat;       /* 64-bit code; 64-bit code or flat 32-bit code */
+    bool x87;                 /* the guest's x87 is in the host's */
     struct x87_note x87_note; /* what is not noted yet */
-    bool ended;         /* the last instruction has left the block */
-    unsigned vectors; /* what the block is sure of: enum native_vectors */
+    bool ended;               /* the last instruction has left the block */
+    unsigned vectors;         /* what the block is sure of: enum native_vectors */
 
     /* the flags: which of them EFLAGS has, and whether memory has them all */
     uint32_t host_flags;
@@ -86,7 +87,7 @@ struct translating {
     struct slow_path slow[SLOW_MAX];
     unsigned slow_count;
     struct exit exits[EXITS_MAX];
-    bool guard_pending[EXITS_MAX]; /* its jump leads to a guard that is yet to be emitted */
+    bool guard_pending[EXITS_MAX];  /* its jump leads to a guard that is yet to be emitted */
     int64_t exit_target[EXITS_MAX]; /* from code_page */
     unsigned exit_count;
     struct leave leaves[LEAVES_MAX];
@@ -94,10 +95,10 @@ struct translating {
     bool full;
 
     /* the windows: see translate_memory.c */
-    bool window;          /* the present instruction reaches memory through them */
-    bool faults;          /* … and may fault: then fault_sites[fault_count] is being filled */
-    unsigned delta;       /* T1 has the delta of this host register's window, or HOST_NONE */
-    unsigned delta_next;  /* the same after the instruction, if it says so */
+    bool window;         /* the present instruction reaches memory through them */
+    bool faults;         /* … and may fault: then fault_sites[fault_count] is being filled */
+    unsigned delta;      /* T1 has the delta of this host register's window, or HOST_NONE */
+    unsigned delta_next; /* the same after the instruction, if it says so */
     struct fault_site fault_sites[BLOCK_INSNS_MAX];
     unsigned fault_count;
 
@@ -107,7 +108,8 @@ struct translating {
 
 /* Displacement of a field of struct cpu from HOST_CPU. */
 #define CPU_AT(field) ((int32_t)offsetof(struct cpu, field) - HOST_CPU_BIAS)
-_Static_assert(CPU_AT(native.x87_live) < 128 && CPU_AT(native.stack_delta) < 128, "what translated code uses most is near");
+_Static_assert(CPU_AT(native.x87_live) < 128 && CPU_AT(native.stack_delta) < 128,
+               "what translated code uses most is near");
 static inline int32_t cpu_reg_at(unsigned reg)
 {
     return CPU_AT(regs) + (int32_t)(8 * reg);
@@ -164,32 +166,34 @@ struct host_memory memory_at(struct translating *t, unsigned size, bool write);
 /* Does EFLAGS stay at the ModRM operand's memory_at()? */
 bool memory_keeps_flags(const struct translating *t);
 /* The same of [reg + offset] on the stack, `reg` a host register. */
-struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset, unsigned size,
-                                  bool write, enum slow_kind slow);
-/* T1 has not been touched since the last of these, or since the instruction's start, but for what the
- * flags' functions did.  Host register `written` (HOST_NONE: none) has changed, by `change` or, if that
- * is CHANGE_ANY, to anything. */
+struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t offset,
+                                  unsigned size, bool write, enum slow_kind slow);
+/* T1 has not been touched since the last of these, or since the instruction's start, but for what
+ * the flags' functions did.  Host register `written` (HOST_NONE: none) has changed, by `change` or,
+ * if that is CHANGE_ANY, to anything. */
 #define CHANGE_ANY INT64_MAX
 void memory_keep_delta(struct translating *t, unsigned written, int64_t change);
-/* native.stack_delta for RSP as it is now, in code that has windows: INV-5.  Destroys T0; EFLAGS stays. */
+/* native.stack_delta for RSP as it is now, in code that has windows: INV-5.  Destroys T0; EFLAGS
+ * stays. */
 void memory_note_stack(struct emitter *e);
 /* After an instruction in line: the same if RSP may have moved without an access there. */
 void memory_follow_stack(struct translating *t);
 /* Loads T1 again with what t->delta_next said after an instruction; EFLAGS stays. */
 void memory_restore_delta(struct translating *t, unsigned delta);
-/* T0 = offset: adds the base of `seg`, checks its limit, and looks into the shadow: T0 = host address.
- * Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS. */
+/* T0 = offset: adds the base of `seg`, checks its limit, and looks into the shadow: T0 = host
+ * address. Leaves for `slow` if the access may not go straight to memory.  Destroys T1 and EFLAGS.
+ * */
 void memory_look_up(struct translating *t, unsigned seg, unsigned size, bool write,
                     enum slow_kind slow);
-/* The look itself, for whoever is not in a block: host register `address` = the host address of what is at
- * that linear address, in the view whose pointer is at `view`.  The jump that is taken if the shadow does not
- * answer.  Destroys host register `entry` and EFLAGS. */
+/* The look itself, for whoever is not in a block: host register `address` = the host address of
+ * what is at that linear address, in the view whose pointer is at `view`.  The jump that is taken
+ * if the shadow does not answer.  Destroys host register `entry` and EFLAGS. */
 uint8_t *memory_emit_look_up(struct emitter *e, unsigned address, unsigned entry,
                              struct host_memory view, unsigned size, bool write);
 /* The same for a hint, which never faults; false: it is not reached by its address alone. */
 bool memory_near(struct translating *t, struct host_memory *at);
-/* to = the address expression of the ModRM operand, without segment.  Destroys T1 if the index lives
- * in memory. */
+/* to = the address expression of the ModRM operand, without segment.  Destroys T1 if the index
+ * lives in memory. */
 void memory_address(struct translating *t, unsigned to);
 /* The same, cut to `width`: SIZE_32 or SIZE_64. */
 void memory_address_as(struct translating *t, unsigned to, unsigned width);
@@ -245,8 +249,8 @@ void stack_look_up(struct translating *t, int32_t offset, unsigned size, bool wr
 void stack_move(struct translating *t, int32_t by);
 
 /* translate_branch.c */
-/* T0: the rip to go to, of flat code that may be fetched in the contexts as they are now.  The present
- * instruction is done. */
+/* T0: the rip to go to, of flat code that may be fetched in the contexts as they are now.  The
+ * present instruction is done. */
 void translate_go_to_rip(struct translating *t);
 /* its exits */
 void translate_poll(struct translating *t);
@@ -255,8 +259,8 @@ void translate_crossing_guard(struct translating *t);
 /* Leaves the block here by a place: the number of an instruction, with which the interpreter goes
  * on, of an exit, or PLACE_POLL. */
 void translate_leave(struct translating *t, unsigned number);
-/* The jump at `jump` leaves the block; the interpreter goes on with instruction `index`. */
-void translate_exit_insn(struct translating *t, uint8_t *jump, unsigned index);
+/* The jump at `jump` leaves the block by a place, as translate_leave(). */
+void translate_leave_by(struct translating *t, uint8_t *jump, unsigned number);
 /* Is T0 the context that is more likely?  If not, what SLOW_CONTEXT does, for place `number`. */
 void translate_context(struct translating *t, unsigned number);
 /* A slow path of kind SLOW_WAY. */

@@ -12,7 +12,8 @@ enum { FAULT_OF_WRITE = 2 }; /* SDM 3A §4.7, bit W/R of the error code */
 
 /* WHY: a signal handler gets no argument of ours; the translator whose code the thread runs. */
 static _Thread_local struct translator *running;
-/* WHY: Linux makes SIGBUS of the host's #SS, for an address that is not canonical with RBP as base. */
+/* WHY: Linux makes SIGBUS of the host's #SS, for an address that is not canonical with RBP as base.
+ * */
 static const int signals[] = {SIGSEGV, SIGBUS};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 static struct sigaction previous[SIGNALS];
@@ -29,9 +30,9 @@ void fault_table_add(struct translator *translator, const uint8_t *from, const u
         table->ranges = realloc(table->ranges, table->room * sizeof *table->ranges);
         BUG_ON(!table->ranges);
     }
-    table->ranges[table->count++] = (struct fault_range){
-        (uint32_t)(from - cache->writable), (uint32_t)(to - cache->writable),
-        (uint32_t)(slow - cache->writable)};
+    table->ranges[table->count++] =
+        (struct fault_range){(uint32_t)(from - cache->writable), (uint32_t)(to - cache->writable),
+                             (uint32_t)(slow - cache->writable)};
 }
 
 uint32_t fault_table_count(const struct translator *translator)
@@ -64,7 +65,8 @@ static uintptr_t fault_resume(const struct translator *translator, uintptr_t rip
     if (rip - code < CODE_STUBS_BYTES || rip - code >= cache->bytes)
         return 0;
     const size_t region = (rip - code - CODE_STUBS_BYTES) / cache->region_bytes;
-    const struct fault_range *range = table_find(&translator->faults[region], (uint32_t)(rip - code));
+    const struct fault_range *range =
+        table_find(&translator->faults[region], (uint32_t)(rip - code));
     return range ? code + range->slow : 0;
 }
 
@@ -102,10 +104,14 @@ bool window_faults_supported(void)
     return __builtin_cpu_supports("bmi2");
 }
 
-void window_faults_in(struct translator *translator)
+void window_faults_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
+}
+
+void window_faults_in(struct translator *translator)
+{
     running = translator;
 }
 
@@ -164,8 +170,8 @@ bool window_fault_fill(struct cpu *cpu)
         const gva_t gva = GVA(cpu->native.window_wanted[i] & PAGE_MASK);
         if (!cpu->native.window_wanted[i] || windows_has(&cpu->mmu, gva, cpu->native.window_write))
             continue;
-        changed |= windows_fill(&cpu->mmu, gva) &&
-                   windows_has(&cpu->mmu, gva, cpu->native.window_write);
+        changed |=
+            windows_fill(&cpu->mmu, gva) && windows_has(&cpu->mmu, gva, cpu->native.window_write);
     }
     memset(cpu->native.window_wanted, 0, sizeof cpu->native.window_wanted);
     return changed;
