@@ -86,6 +86,16 @@ static void put_x87(struct program *program, struct random *dice)
         PUT(program, (uint8_t)row->modrm);
 }
 
+/* All of the state, to or from [rbx + FXSAVE_AT]: FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT; XSAVEC,
+ * XSAVES, XRSTORS.  EDX:EAX is as it may be. */
+static void put_state(struct program *program, struct random *dice)
+{
+    static const uint8_t forms[][2] = {{0xae, 0}, {0xae, 1}, {0xae, 4}, {0xae, 5},
+                                       {0xae, 6}, {0xc7, 4}, {0xc7, 5}, {0xc7, 3}};
+    const uint8_t *form = forms[fuzz_pick(dice, ARRAY_LENGTH(forms))];
+    PUT(program, 0x0f, form[0], (uint8_t)(0x83 | form[1] << 3), 0, FXSAVE_AT >> 8, 0, 0);
+}
+
 /* What does not go through the x87 but meets it. */
 static void put_other(struct program *program, struct random *dice)
 {
@@ -97,8 +107,7 @@ static void put_other(struct program *program, struct random *dice)
         PUT(program, 0x0f, 0x77); /* emms */
         break;
     case 2:
-        PUT(program, 0x0f, 0xae); /* fxsave, fxrstor [rbx + FXSAVE_AT] */
-        PUT(program, fuzz_chance(dice, 50) ? 0x83 : 0x8b, 0, FXSAVE_AT >> 8, 0, 0);
+        put_state(program, dice);
         break;
     case 3:
         PUT(program, 0x9b); /* wait */
@@ -202,6 +211,10 @@ static void make_data(struct rig *rig, struct random *dice)
     poke(rig, DATA + FXSAVE_AT, 0x37f, 2);
     poke(rig, DATA + FXSAVE_AT + 2, random_next(dice) & 0x7f7f, 2);
     poke(rig, DATA + FXSAVE_AT + 24, 0x1f80, 4);
+    poke(rig, DATA + FXSAVE_AT + 512, fuzz_pick(dice, 8), 8); /* the header that XRSTOR looks at */
+    poke(rig, DATA + FXSAVE_AT + 520, fuzz_chance(dice, 50) ? BIT(63) | 7 : 0, 8);
+    for (unsigned at = 528; at < 576; at += 8)
+        poke(rig, DATA + FXSAVE_AT + at, 0, 8);
 }
 
 static void make_machine(struct rig *rig, const struct program *program, struct random dice)
@@ -226,8 +239,10 @@ static void make_machine(struct rig *rig, const struct program *program, struct 
     } else {
         bench_enter(rig, 0);
         mmu_set_cr4(&cpu->mmu, CR4_OSFXSR);
-        cpu_mode_changed(cpu);
     }
+    mmu_set_cr4(&cpu->mmu, cpu->mmu.registers.cr4 | CR4_OSXSAVE);
+    cpu->xcr0 = XCR0_X87 | XCR0_VECTORS;
+    cpu_mode_changed(cpu);
     for (unsigned reg = RAX; reg <= (program->code_64 ? R15 : RDI); reg++)
         if (reg != RSP)
             cpu->regs[reg] = random_edge(&dice) & UINT32_MAX;

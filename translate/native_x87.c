@@ -55,8 +55,11 @@ bool native_x87_concerns(const struct insn *insn)
 {
     switch (insn->row) {
     case OP_XSAVE_M:
+    case OP_XSAVEC_M:
     case OP_XSAVEOPT_M:
+    case OP_XSAVES_M:
     case OP_XRSTOR_M:
+    case OP_XRSTORS_M:
         return true;
     default:
         return opcode_rows[insn->row].attributes & (A_X87 | A_MMX);

@@ -240,6 +240,7 @@ void translate_vectors_interpreted(struct translating *t)
     case OP_VLDMXCSR_Md:
     case OP_FXRSTOR_M:
     case OP_XRSTOR_M:
+    case OP_XRSTORS_M:
         t->vectors &= VECTORS_LIVE | VECTORS_UPPER;
         break;
     default:

@@ -25,7 +25,8 @@ void stack_move(struct translating *t, int32_t by)
 {
     const unsigned rsp = host_home(RSP);
     emit_lea(&t->e, stack_width(t), rsp, AT((uint8_t)rsp, by));
-    if (t->row->attributes & A_BRANCH && !t->window && t->code_64 && t->block->mode & MODE_WINDOW)
+    if (t->row->attributes & (A_BRANCH | A_END) && !t->window && t->code_64 &&
+        t->block->mode & MODE_WINDOW)
         memory_note_stack(&t->e);
 }
 
