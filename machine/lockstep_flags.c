@@ -75,7 +75,18 @@ static bool makes_image(const struct opcode_row *row)
     return (row->flags_read & lahf) == lahf;
 }
 
-static void undefined_after(struct undefined *undefined, const struct insn *insn)
+/* What is for certain not as it was before. */
+static uint32_t overwritten(const struct insn *insn, uint32_t mode)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    if (insn->rep && row->attributes & A_REPZ) /* which by a count of 0 compares nothing */
+        return 0;
+    if (insn->row == OP_SYSRET && (mode & MODE_CODE) != CODE_64 && !(mode & MODE_COMPAT))
+        return F_IF; /* outside long mode */
+    return row->flags_written;
+}
+
+static void undefined_after(struct undefined *undefined, const struct insn *insn, uint32_t mode)
 {
     const struct opcode_row *row = &opcode_rows[insn->row];
     if (is_single_shift(row) || is_double_shift(row)) {
@@ -87,8 +98,7 @@ static void undefined_after(struct undefined *undefined, const struct insn *insn
         undefined->in_images |= read;
     else if (read)
         undefined->decided = true;
-    if (!(insn->rep && row->attributes & A_REPZ)) /* which by a count of 0 compares nothing */
-        undefined->flags &= ~row->flags_written;
+    undefined->flags &= ~overwritten(insn, mode);
     undefined->flags |= row->flags_undefined & F_ARITH;
 }
 
@@ -99,7 +109,7 @@ static struct undefined undefined_in_turn(const struct lockstep *lockstep)
     for (size_t i = 0; i < lockstep->ran.count; i++) {
         const struct block *block = lockstep->ran.items[i].block;
         for (unsigned n = 0; n < block->count && left; n++, left--)
-            undefined_after(&undefined, &block->insns[n]);
+            undefined_after(&undefined, &block->insns[n], block->mode);
     }
     if (lockstep->faulted)
         undefined.in_images |= undefined.flags;
