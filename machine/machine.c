@@ -48,23 +48,17 @@ static void machine_page_changed(void *opaque, ppn_t first, uint64_t count)
 
 /* --- time */
 
-static void machine_deadline_due(void *opaque)
+int64_t machine_host_ns(const struct machine *machine, int64_t ns)
 {
-    struct machine *machine = opaque;
-    if (machine->state == MACHINE_RUNNING)
-        vcpu_kick(&machine->vcpus[0]);
+    return ns == CLOCK_NEVER ? CLOCK_NEVER : clock_convert_ns(&machine->clock, ns, NULL);
 }
 
 void machine_arm_deadline(struct machine *machine)
 {
-    int64_t deadline = clock_deadline_ns(&machine->clock);
-    if (deadline == CLOCK_NEVER || machine->state != MACHINE_RUNNING) {
-        timer_disarm(&machine->deadline);
-        return;
-    }
-    int64_t host_ns = clock_convert_ns(&machine->clock, deadline, &machine->loop->clock);
-    if (host_ns != machine->deadline.deadline_ns)
-        timer_arm(&machine->deadline, host_ns);
+    int64_t deadline = CLOCK_NEVER;
+    if (machine->state == MACHINE_RUNNING)
+        deadline = machine_host_ns(machine, clock_deadline_ns(&machine->clock));
+    alarm_set(&machine->vcpus[0].alarm, deadline);
 }
 
 static void machine_clock_moved(void *opaque)
@@ -157,12 +151,12 @@ struct machine *machine_new(const struct machine_config *config, struct loop *lo
     }
     machine->config = *config;
     machine->config.translate.count |= config->lockstep;
+    machine->config.translate.shared = config->cpus > 1;
     machine->loop = loop;
     pthread_cond_init(&machine->parked, NULL);
     clock_init(&machine->clock);
     machine->clock.deadline_changed = machine_clock_moved;
     machine->clock.opaque = machine;
-    timer_init(&machine->deadline, &loop->clock, machine_deadline_due, machine);
     machine_lock(machine);
     int result = machine_build(machine, error);
     machine_unlock(machine);
@@ -181,7 +175,6 @@ void machine_free(struct machine *machine)
     machine->ending = true;
     for (unsigned i = 0; i < machine->vcpu_count; i++)
         vcpu_kick(&machine->vcpus[i]);
-    timer_disarm(&machine->deadline);
     machine_unlock(machine);
     for (unsigned i = 0; i < machine->vcpu_count; i++)
         vcpu_join(&machine->vcpus[i]);

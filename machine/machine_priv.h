@@ -17,6 +17,7 @@
 #ifndef MACHINE_MACHINE_PRIV_H
 #define MACHINE_MACHINE_PRIV_H
 
+#include "machine/alarm.h"
 #include "machine/boot.h"
 #include "machine/machine.h"
 
@@ -30,6 +31,7 @@ struct vcpu {
     struct cpu *cpu;
     pthread_t thread;
     pthread_cond_t wake; /* the vCPU waits here: halted or parked */
+    struct alarm alarm;  /* vCPU 0's: a virtual timer is due */
     bool started, parked, sleeping;
 };
 
@@ -49,7 +51,6 @@ struct machine {
     uint64_t random_state;     /* of the guest's random numbers, under config.has_seed */
     unsigned vcpu_count;
     pthread_cond_t parked; /* some vCPU has parked */
-    struct timer deadline; /* of the loop's clock: kicks vCPU 0 when a virtual timer is due */
     enum machine_state state;
     unsigned holds;
     bool reset_pending, ending, quit, frames_ready, physmem_ready;
@@ -63,6 +64,8 @@ struct machine {
 /* --- machine.c */
 /* The reset itself, on the thread of vCPU 0 (or before it runs). */
 int machine_reset_now(struct machine *machine, enum reset_kind kind, struct error *error);
+/* The time of the host's monotonic clock when the virtual one shows `ns`. */
+int64_t machine_host_ns(const struct machine *machine, int64_t ns);
 /* Looks at the virtual clock's next deadline and has vCPU 0 kicked then. */
 void machine_arm_deadline(struct machine *machine);
 /* The virtual clock stops when the machine does not run and the last vCPU has parked: a vCPU reads

@@ -88,8 +88,7 @@ static void vcpu_park(struct vcpu *vcpu)
 static void vcpu_wait(struct vcpu *vcpu, int64_t deadline_ns)
 {
     struct machine *machine = vcpu->machine;
-    int64_t at = deadline_ns == CLOCK_NEVER ? CLOCK_NEVER
-                                            : clock_convert_ns(&machine->clock, deadline_ns, NULL);
+    int64_t at = machine_host_ns(machine, deadline_ns);
     if (at == CLOCK_NEVER) {
         pthread_cond_wait(&vcpu->wake, &machine->loop->lock);
         return;
@@ -104,7 +103,7 @@ static void vcpu_sleep(struct vcpu *vcpu)
     struct machine *machine = vcpu->machine;
     bool keeps_time = vcpu->cpu->index == 0;
     if (keeps_time)
-        timer_disarm(&machine->deadline);
+        alarm_set(&vcpu->alarm, CLOCK_NEVER);
     vcpu->sleeping = true;
     while (!machine->ending && !machine->reset_pending && !vcpu_must_park(vcpu) &&
            !cpu_has_wakeup(vcpu->cpu)) {
@@ -178,12 +177,16 @@ static void *vcpu_thread(void *opaque)
     machine_lock(machine);
     /* WHY: it may find the machine running, and then never passes vcpu_park(). */
     vcpu->parked = false;
+    struct error error;
+    if (alarm_init(&vcpu->alarm, vcpu->cpu, &error) < 0)
+        machine_fail(machine, &error);
     while (!machine->ending) {
         if (vcpu_must_park(vcpu))
             vcpu_park(vcpu);
         else
             vcpu_turn(vcpu);
     }
+    alarm_free(&vcpu->alarm);
     vcpu->parked = true;
     machine_settle(machine);
     pthread_cond_broadcast(&machine->parked);

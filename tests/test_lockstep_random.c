@@ -110,7 +110,8 @@ static uint64_t environment_number(const char *name, uint64_t otherwise)
 
 static void begin(enum windows_use windows)
 {
-    const struct translate_options options = {.threshold = 2, .count = true, .windows = windows};
+    const struct translate_options options = {
+        .threshold = 2, .count = true, .windows = windows, .shared = windows == WINDOWS_OFF};
     static const struct lockstep_probe probe = {.leader_ran = end_loops};
     struct error error;
     rig_init(&rig);

@@ -35,6 +35,7 @@ struct translate_options {
     bool no_chain;           /* no links: every block returns */
     bool one_insn_per_block; /* in any engine */
     bool count;              /* keep cpu->instructions exact */
+    bool shared;             /* other processors see the memory too: LOCK means something */
     enum windows_use windows;
 };
 

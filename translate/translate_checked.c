@@ -74,7 +74,7 @@ static bool test_bit(struct translating *t)
     const struct insn *insn = t->insn;
     const unsigned number = host_home(insn->reg), size = insn->size;
     const bool changes = t->row->attributes & A_WRITES_OP1;
-    if (!insn->memory || insn->lock || number == HOST_NONE || size == SIZE_16 ||
+    if (!insn->memory || translate_locks(t) || number == HOST_NONE || size == SIZE_16 ||
         insn->address == SIZE_16)
         return false;
     flags_before_clobber(t);
@@ -105,7 +105,8 @@ static bool compare_exchange(struct translating *t)
         translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_INTERP);
     }
     flags_need_for_row(t);
-    emit_mem(e, HOST_OP(MAP_0F, 0xc7, 0, wide ? SIZE_64 : SIZE_32, insn->lock), 1, AT(HOST_T0, 0));
+    emit_mem(e, HOST_OP(MAP_0F, 0xc7, 0, wide ? SIZE_64 : SIZE_32, translate_locks(t)), 1,
+             AT(HOST_T0, 0));
     flags_produced(t);
     return true;
 }

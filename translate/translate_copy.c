@@ -72,7 +72,7 @@ static struct host_op copied_opcode(const struct translating *t)
                          ? mandatory[row->prefix]
                          : 0;
     return HOST_OP(row->map, row->opcode == 0x82 ? 0x80 : row->opcode, prefix, t->insn->size,
-                   t->insn->lock);
+                   translate_locks(t));
 }
 
 struct copy copy_of(const struct translating *t)
@@ -363,7 +363,7 @@ static bool copy_memory_noted(struct translating *t, struct copy *c, struct host
 {
     enum native_flags kind;
     const bool step = copy_step(t->insn->row);
-    if (t->insn->lock || c->reg_high ||
+    if (translate_locks(t) || c->reg_high ||
         (!step && (!flags_want_operands(t) || !notable(t->insn->row, &kind))))
         return false;
     /* Through a window EFLAGS has to hold until the store, which may fault. */
@@ -404,7 +404,7 @@ static bool copy_memory_noted(struct translating *t, struct copy *c, struct host
 static void flags_for_copy(struct translating *t)
 {
     flags_need_for_row(t);
-    if (copy_step(t->insn->row) && (t->insn->lock || t->window))
+    if (copy_step(t->insn->row) && (translate_locks(t) || t->window))
         flags_need(t, F_CF); /* the host's own INC leaves CF alone */
 }
 
@@ -445,6 +445,24 @@ static unsigned operand_beside(struct translating *t, const struct copy *c, stru
     return translate_read(t, (unsigned)c->reg, at.base == HOST_T0 ? HOST_T1 : HOST_T0);
 }
 
+/* XCHG, which is atomic by itself, where that is of no use. */
+static bool exchange_memory(struct translating *t, const struct copy *c, struct host_memory at)
+{
+    struct emitter *e = &t->e;
+    const unsigned size = c->op.width, home = host_home((unsigned)c->reg);
+    if (t->translator->options.shared || home == HOST_NONE || c->reg_high)
+        return false;
+    if (at.base == HOST_T0 && at.index == HOST_T1) {
+        emit_lea(e, SIZE_64, HOST_T0, at);
+        at = AT(HOST_T0, 0);
+    }
+    const unsigned value = at.base == HOST_T0 ? HOST_T1 : HOST_T0;
+    emit_mem(e, HOST_OP(MAP_1, size == SIZE_8 ? 0x8a : 0x8b, 0, (uint8_t)size), value, at);
+    emit_mem(e, HOST_OP(MAP_1, size == SIZE_8 ? 0x88 : 0x89, 0, (uint8_t)size), home, at);
+    emit_mov(e, size, home, value);
+    return true;
+}
+
 bool copy_memory(struct translating *t, struct copy *c)
 {
     if (c->reg_high && (c->reg > RBX || t->insn->row == OP_CMPXCHG_EbGb))
@@ -453,6 +471,8 @@ bool copy_memory(struct translating *t, struct copy *c)
         t->window = false; /* nothing may be swapped when it faults */
     const struct host_memory at = copied_operand(t, c);
     if (copy_memory_noted(t, c, at))
+        return true;
+    if ((t->insn->row == OP_XCHG_EbGb || t->insn->row == OP_XCHG_EvGv) && exchange_memory(t, c, at))
         return true;
     const unsigned reg = operand_beside(t, c, at);
     if (c->reg_high)

@@ -203,6 +203,12 @@ static inline bool translate_has_windows(const struct translator *translator)
 {
     return translator->options.windows != WINDOWS_OFF && window_faults_supported();
 }
+/* Must the access be atomic?  One processor alone sees its own in order, and is interrupted only
+ * between instructions. */
+static inline bool translate_locks(const struct translating *t)
+{
+    return t->insn->lock && t->translator->options.shared;
+}
 /* Does the block's instruction `index` reach memory through the windows? */
 bool translate_windowed(const struct translating *t, unsigned index);
 

@@ -1,8 +1,7 @@
 /* ring3: reads the command line, builds the machine, runs it.  Only this file exits.
  *
  * Every way out goes through run_machine()'s end, so that the terminal is as it was, the pid file
- * and sockets are gone, and the disks are flushed.  Signals arrive as reads of descriptors: no
- * handler runs beside the guest.
+ * and sockets are gone, and the disks are flushed.
  */
 #include "base/log.h"
 #include "conform/conform.h"
@@ -10,92 +9,20 @@
 #include "translate/trace_file.h"
 #include "ui/options.h"
 #include "ui/session.h"
-#include "ui/terminal.h"
+#include "ui/signals.h"
 #include "ui/trace_command.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 static int complain(const struct error *error)
 {
     fprintf(stderr, "ring3: %s\n", error->text);
     return EXIT_FAILURE;
-}
-
-/* --- signals */
-
-struct signals {
-    int end_fd, job_fd; /* SIGINT, SIGTERM, SIGHUP; SIGTSTP, SIGCONT */
-    struct machine *machine;
-    struct terminal *terminal;
-};
-
-static int signal_descriptor(const int *numbers, unsigned count)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (unsigned i = 0; i < count; i++)
-        sigaddset(&set, numbers[i]);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Before any thread starts: threads inherit what is blocked. */
-static int signals_init(struct signals *signals, struct terminal *terminal, struct error *error)
-{
-    static const int end[] = {SIGINT, SIGTERM, SIGHUP}, job[] = {SIGTSTP, SIGCONT};
-
-    signal(SIGPIPE, SIG_IGN);
-    *signals = (struct signals){.terminal = terminal};
-    signals->end_fd = signal_descriptor(end, ARRAY_LENGTH(end));
-    signals->job_fd = signal_descriptor(job, ARRAY_LENGTH(job));
-    if (signals->end_fd < 0 || signals->job_fd < 0)
-        return error_set(error, errno, "cannot receive signals: %s", strerror(errno));
-    return 0;
-}
-
-static void on_end(void *opaque, short events)
-{
-    struct signals *signals = opaque;
-    struct signalfd_siginfo info;
-
-    if (read(signals->end_fd, &info, sizeof info) == sizeof info)
-        machine_quit(signals->machine, MACHINE_EXIT_OK);
-}
-
-static void on_job(void *opaque, short events)
-{
-    struct signals *signals = opaque;
-    struct signalfd_siginfo info;
-
-    if (read(signals->job_fd, &info, sizeof info) != sizeof info)
-        return;
-    if (info.ssi_signo == SIGTSTP)
-        terminal_suspend(signals->terminal);
-    else
-        terminal_resume(signals->terminal);
-}
-
-static void signals_watch(struct signals *signals, struct machine *machine)
-{
-    signals->machine = machine;
-    loop_watch(machine_loop(machine), signals->end_fd, POLLIN, on_end, signals);
-    loop_watch(machine_loop(machine), signals->job_fd, POLLIN, on_job, signals);
-}
-
-static void signals_free(struct signals *signals, struct loop *loop)
-{
-    loop_unwatch(loop, signals->end_fd);
-    loop_unwatch(loop, signals->job_fd);
-    close(signals->end_fd);
-    close(signals->job_fd);
 }
 
 /* --- the pid file: locked while we run, so that two machines never share one */
@@ -219,6 +146,9 @@ int main(int argc, char **argv)
     struct error error = {.text = ""};
     int status = EXIT_FAILURE;
 
+    /* WHY: a thread's own arena grows by a page at a time, with a system call for each. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TOP_PAD, 1 << 20);
     if (argc > 1 && !strcmp(argv[1], "conform"))
         return conform_main(argc - 1, argv + 1, stdout, stderr);
     if (argc > 1 && !strcmp(argv[1], "trace"))
