@@ -17,7 +17,7 @@
 enum {
     BUCKETS_FIRST = 1 << 12,
     CACHE_BYTES_MAX = 96 << 20, /* decoded code beyond this: start afresh */
-    DEAD_BYTES_MAX = 1 << 20,
+    DEAD_BYTES_MAX = 4 << 20,
     LINE_BYTES = PHYSMEM_CODE_LINE,
     LINES = PAGE_BYTES / LINE_BYTES,
 };

@@ -234,7 +234,7 @@ struct cpu_native {
     uint32_t window_mode; /* MODE_WINDOW if the present space has windows, else 0 */
 };
 
-enum { JUMP_CACHE_ENTRIES = 65536 };
+enum { JUMP_CACHE_ENTRIES = 262144 };
 
 /* Linear instruction address and context → block.  `context` is the fetch context at the time:
  * mode and generation, so that any change of mapping or mode misses. */

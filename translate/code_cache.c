@@ -7,7 +7,26 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { DATA_ALIGN = 16, COLD_ROOM_BYTES = 256 << 10 };
+#ifndef MADV_COLLAPSE /* Linux 6.1's, which older C libraries do not name */
+#define MADV_COLLAPSE 25
+#endif
+
+enum { DATA_ALIGN = 16, COLD_ROOM_BYTES = 256 << 10, HUGE_PAGE_BYTES = 2 << 20 };
+
+/* The region's memory comes in huge pages, if the host has any to give.
+ * WHY: a large program's hot code is more pages than the host's instruction TLB holds. */
+static void region_huge(const struct code_cache *cache, const uint8_t *region)
+{
+    const size_t mask = HUGE_PAGE_BYTES - 1;
+    const size_t first = (size_t)(region - cache->writable) & ~mask;
+    const size_t end = (size_t)(region - cache->writable) + cache->region_bytes;
+    for (size_t at = first; at < end && at + HUGE_PAGE_BYTES <= cache->bytes;
+         at += HUGE_PAGE_BYTES) {
+        volatile uint8_t *code = code_executable(cache, cache->writable + at);
+        (void)*code; /* WHY: the host wants to find something to collapse */
+        (void)madvise((void *)code, HUGE_PAGE_BYTES, MADV_COLLAPSE);
+    }
+}
 
 static void enter_region(struct code_cache *cache, unsigned region)
 {
@@ -15,6 +34,27 @@ static void enter_region(struct code_cache *cache, unsigned region)
     cache->low = cache->writable + CODE_STUBS_BYTES + region * cache->region_bytes;
     cache->high = cache->low + cache->region_bytes;
     cache->cold = cache->cold_end = NULL;
+    region_huge(cache, cache->low);
+}
+
+/* `bytes` of the file at an address that huge pages can be put at, or MAP_FAILED. */
+static void *map_aligned(int fd, size_t bytes, int rights)
+{
+    const uintptr_t mask = HUGE_PAGE_BYTES - 1;
+    uint8_t *room = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return MAP_FAILED;
+    uint8_t *at = room + (-(uintptr_t)room & mask);
+    const size_t before = (size_t)(at - room);
+    void *mapped = mmap(at, bytes, rights, MAP_SHARED | MAP_FIXED, fd, 0);
+    const int reason = errno;
+    if (before)
+        munmap(room, before);
+    munmap(at + (mapped == MAP_FAILED ? 0 : bytes),
+           HUGE_PAGE_BYTES - before + (mapped == MAP_FAILED ? bytes : 0));
+    errno = reason;
+    return mapped;
 }
 
 int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error)
@@ -32,8 +72,8 @@ int code_cache_init(struct code_cache *cache, size_t bytes, struct error *error)
         return error_set(error, reason, "code cache: no memory for %zu MiB; use -accel interp",
                          cache->bytes >> 20);
     }
-    void *writable = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    void *code = mmap(NULL, cache->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    void *writable = map_aligned(fd, cache->bytes, PROT_READ | PROT_WRITE);
+    void *code = map_aligned(fd, cache->bytes, PROT_READ | PROT_EXEC);
     int reason = errno;
     close(fd);
     if (writable == MAP_FAILED || code == MAP_FAILED) {
