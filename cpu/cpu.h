@@ -223,6 +223,8 @@ struct cpu_native {
     int64_t stack_delta; /* of the window that RSP points into: translate/translate_memory.c */
     uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
     bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
+    /* By bits 32 to 47 of a linear address: what makes it the host's. */
+    int64_t window_deltas[WINDOWS_INDEXES];
     uint64_t scratch[2];
     uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
     uint64_t entered;        /* into translated code, since power-on */
@@ -256,8 +258,8 @@ struct segment_memo {
 } __attribute__((aligned(64)));
 
 struct cpu {
-    /* --- touched by nearly every instruction; up to `native` within a byte's displacement of
-     * translated code's register for the cpu: translate/translating.h */
+    /* --- touched by nearly every instruction; up to native.window_deltas within a byte's
+     * displacement of translated code's register for the cpu: translate/translating.h */
     uint64_t regs[REG_COUNT];
     struct shadow_view *view; /* of the current privilege */
     uint32_t eflags;          /* all but the arithmetic flags; bit 1 set */
@@ -275,9 +277,9 @@ struct cpu {
         };
         uint64_t link_key; /* both in one look: attention must be 0 */
     };
-    atomic_uint lines;                      /* enum cpu_line */
     uint64_t fetch_context, global_context; /* what cached jumps may rely on now: block.h */
     struct cpu_native native;
+    atomic_uint lines; /* enum cpu_line */
     struct lazy_flags lazy;
     uint64_t block_rip; /* instruction pointer of the running block's first byte */
     uint64_t rip;
@@ -335,8 +337,6 @@ struct cpu {
         __attribute__((aligned(64)));                        /* two ways: block.h */
     struct segment_memo segment_memos[SEGMENT_MEMO_ENTRIES]; /* by the descriptor's index */
     uint64_t callouts[OPCODE_COUNT];                         /* from translated code, by row */
-    /* By bits 32 to 47 of a linear address: what makes it the host's. */
-    int64_t window_deltas[WINDOWS_INDEXES];
 
     struct {
         uint64_t exceptions_all; /* the sum of exceptions[] */

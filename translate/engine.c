@@ -311,7 +311,7 @@ static int attach_windows(struct cpu *cpu, const struct translate_options *optio
     if (options->windows == WINDOWS_ALWAYS)
         windows.earn_ticks = 0;
     cpu->mmu.windows_changed = windows_changed;
-    return windows_init(&cpu->mmu, cpu->window_deltas, &windows, error);
+    return windows_init(&cpu->mmu, cpu->native.window_deltas, &windows, error);
 }
 
 int translator_attach(struct cpu *cpu, const struct translate_options *options, struct error *error)

@@ -134,13 +134,13 @@ static void emit_delta_of(struct emitter *e, unsigned to, unsigned reg)
 {
     emit_upper_half(e, to, reg);
     emit_mem(e, OP_WIDE(0x8b), to,
-             (struct host_memory){HOST_CPU, (uint8_t)to, 3, CPU_AT(window_deltas)});
+             (struct host_memory){HOST_CPU, (uint8_t)to, 3, CPU_AT(native.window_deltas)});
 }
 
 static void emit_delta(struct translating *t, unsigned reg)
 {
     if (!t->code_64) /* there is but one window */
-        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(window_deltas));
+        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.window_deltas));
     else if (reg == host_home(RSP))
         emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.stack_delta));
     else
