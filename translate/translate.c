@@ -34,7 +34,10 @@ unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary)
     unsigned home = host_home(reg);
     if (home != HOST_NONE)
         return home;
-    emit_load(&t->e, SIZE_64, temporary, HOST_CPU, cpu_reg_at(reg));
+    if (reg != t->held || !translate_untouched(t))
+        emit_load(&t->e, SIZE_64, temporary, HOST_CPU, cpu_reg_at(reg));
+    else if (temporary != HOST_T0)
+        emit_mov(&t->e, SIZE_64, temporary, HOST_T0);
     if (temporary == HOST_T1)
         t->delta = HOST_NONE;
     return temporary;
@@ -42,8 +45,10 @@ unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary)
 
 void translate_written(struct translating *t, unsigned reg, unsigned host)
 {
-    if (host_home(reg) == HOST_NONE)
-        emit_store(&t->e, SIZE_64, HOST_CPU, cpu_reg_at(reg), host);
+    if (host_home(reg) != HOST_NONE)
+        return;
+    emit_store(&t->e, SIZE_64, HOST_CPU, cpu_reg_at(reg), host);
+    t->held_next = host == HOST_T0 ? reg : REG_ZERO;
 }
 
 /* --- the interpreter's part */
@@ -87,12 +92,14 @@ static void emit_back(struct translating *t, const uint8_t *resume)
 
 /* The interpreter executes the instruction; then on at `resume` with what that code expects. */
 static void emit_interp_and_back(struct translating *t, unsigned index, bool load_flags,
-                                 unsigned delta, const uint8_t *resume)
+                                 unsigned delta, unsigned held, const uint8_t *resume)
 {
     emit_interp(t, index);
     if (load_flags)
         emit_flags_load(t);
     memory_restore_delta(t, delta);
+    if (held != REG_ZERO)
+        emit_load(&t->e, SIZE_64, HOST_T0, HOST_CPU, cpu_reg_at(held));
     emit_back(t, resume);
 }
 
@@ -107,7 +114,7 @@ static void emit_slow_group(struct translating *t, unsigned first)
         }
     translate_x87_note(t, path.x87_note);
     if (path.kind == SLOW_INTERP) {
-        emit_interp_and_back(t, path.index, path.load_flags, path.delta, path.resume);
+        emit_interp_and_back(t, path.index, path.load_flags, path.delta, path.held, path.resume);
     } else {
         translate_leave(t, path.index);
     }
@@ -184,7 +191,7 @@ static void emit_fault_paths(struct translating *t)
             translate_leave_by(t, emit_jump(e), site->index);
             continue;
         }
-        emit_interp_and_back(t, site->index, site->load_flags, site->delta, site->to);
+        emit_interp_and_back(t, site->index, site->load_flags, site->delta, site->held, site->to);
     }
 }
 
@@ -196,6 +203,7 @@ static void settle_slow_paths(struct translating *t, unsigned first)
             t->slow[i].resume = t->e.at;
             t->slow[i].load_flags = t->host_flags != 0;
             t->slow[i].delta = (uint8_t)t->delta_next;
+            t->slow[i].held = (uint8_t)t->held_next;
         }
     if (!t->faults)
         return;
@@ -203,6 +211,7 @@ static void settle_slow_paths(struct translating *t, unsigned first)
     site->to = t->e.at;
     site->load_flags = t->host_flags != 0;
     site->delta = (uint8_t)t->delta_next;
+    site->held = (uint8_t)t->held_next;
 }
 
 /* --- the block */
@@ -252,6 +261,8 @@ static void translate_insn(struct translating *t)
     t->faults = false;
     t->delta = t->delta_next;
     t->delta_next = HOST_NONE;
+    t->held = t->held_next;
+    t->held_next = REG_ZERO;
     if (t->row->attributes & (A_END | A_BRANCH))
         translate_x87_seen(t);
     const bool copied = !replaced && translate_by_policy(t, policy);
@@ -260,6 +271,7 @@ static void translate_insn(struct translating *t)
                          : policy == IDENTICAL ? MARK_IDENTICAL
                                                : MARK_REWRITTEN;
     if (!copied) {
+        t->held_next = REG_ZERO;
         if (t->row->attributes & (A_END | A_BRANCH) || replaced)
             translate_leave_to_interpreter(t);
         else
@@ -392,6 +404,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
         .code_64 = (block->mode & MODE_CODE) == CODE_64,
         .memory_flags = true,
         .delta_next = HOST_NONE,
+        .held_next = REG_ZERO,
     };
     t.flat = t.code_64 || block->mode & MODE_FLAT;
     if (!new_translation(&t))

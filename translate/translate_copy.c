@@ -319,13 +319,16 @@ bool copy_registers(struct translating *t, struct copy *c)
     flags_need_for_row(t);
     const bool reg_first = is_reg_operand(t->row->operand[0]);
     const int to = reg_first ? c->reg : c->rm, from = reg_first ? c->rm : c->reg;
-    const bool away = (to >= 0 && host_home((unsigned)to) == HOST_NONE) ||
-                      (from >= 0 && host_home((unsigned)from) == HOST_NONE);
-    if (away && copy_in_place(t, c, to, from))
+    const bool to_away = to >= 0 && host_home((unsigned)to) == HOST_NONE;
+    const bool from_away = from >= 0 && host_home((unsigned)from) == HOST_NONE;
+    const bool to_held = to == (int)t->held && !from_away;
+    const bool from_held = from == (int)t->held && !to_away;
+    if ((to_away || from_away) && !to_held && !from_held && copy_in_place(t, c, to, from))
         return true;
-    const unsigned first = to >= 0 ? destination(t, c, (unsigned)to) : 0;
-    const unsigned second =
-        from < 0 ? (unsigned)c->digit : translate_read(t, (unsigned)from, HOST_T1);
+    const unsigned first = to_held ? HOST_T0 : to >= 0 ? destination(t, c, (unsigned)to) : 0;
+    const unsigned second = from < 0    ? (unsigned)c->digit
+                            : from_held ? HOST_T0
+                                        : translate_read(t, (unsigned)from, HOST_T1);
     emit_reg(&t->e, c->op, reg_first ? first : second, reg_first ? second : first);
     copy_immediate(t, c);
     /* SDM: XADD writes its first operand last; both may be one register. */
@@ -336,6 +339,8 @@ bool copy_registers(struct translating *t, struct copy *c)
     copy_flags(t, first, c->has_imm || from < 0 ? OPERAND_NONE : second);
     if (from < 0 || second != HOST_T1)
         keep_delta(t, t->row->attributes & A_WRITES_OP1 ? first : HOST_NONE);
+    if (!to_away && !from_away)
+        t->held_next = t->held; /* T0 has not been touched */
     return true;
 }
 

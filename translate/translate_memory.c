@@ -213,21 +213,17 @@ void memory_follow_stack(struct translating *t)
     if (!t->code_64 || !(t->block->mode & MODE_WINDOW) || t->ended)
         return;
     const bool steps = t->window && t->insn->row != OP_LEAVE; /* with an access there */
-    if ((t->row->attributes & A_STACK && !steps) || may_write_stack_pointer(t))
+    if ((t->row->attributes & A_STACK && !steps) || may_write_stack_pointer(t)) {
         memory_note_stack(&t->e);
-}
-
-/* Is T1 as the instruction before left it?  For certain while this one has no code yet. */
-static bool is_untouched(const struct translating *t)
-{
-    return t->e.at == t->e.start + t->host_offset[t->index];
+        t->held_next = REG_ZERO;
+    }
 }
 
 /* T1 = the delta of the window that host register `reg` points into. */
 static void load_delta(struct translating *t, unsigned reg)
 {
     const unsigned key = t->code_64 ? reg : DELTA_ANY;
-    if (t->delta != key || !is_untouched(t))
+    if (t->delta != key || !translate_untouched(t))
         emit_delta(t, reg);
     t->delta = t->code_64 && reg == HOST_T0 ? HOST_NONE : key;
 }

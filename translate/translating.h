@@ -42,7 +42,8 @@ struct slow_path {
     uint8_t kind;
     uint8_t index;            /* of the instruction, or the number of a place */
     bool load_flags;          /* the resumed code expects them in EFLAGS */
-    uint8_t delta;            /* … and this in T1: memory_restore_delta() */
+    uint8_t delta;            /* … this in T1: memory_restore_delta() */
+    uint8_t held;             /* … and this guest register in T0, if it is one */
     struct x87_note x87_note; /* of the instructions before */
 };
 
@@ -59,8 +60,8 @@ struct fault_site {
     uint8_t *from, *to; /* writable addresses */
     uint8_t kind, index;
     bool image;      /* the flags are only in EFLAGS */
-    bool load_flags; /* this and the next as in a slow path */
-    uint8_t delta;
+    bool load_flags; /* this and the next two as in a slow path */
+    uint8_t delta, held;
     struct x87_note x87_note;
 };
 
@@ -99,6 +100,9 @@ struct translating {
     bool faults;         /* … and may fault: then fault_sites[fault_count] is being filled */
     unsigned delta;      /* T1 has the delta of this host register's window, or HOST_NONE */
     unsigned delta_next; /* the same after the instruction, if it says so */
+    /* T0 has this guest register, which lives in memory, as the instruction begins, or REG_ZERO;
+     * the same after the instruction. */
+    unsigned held, held_next;
     struct fault_site fault_sites[BLOCK_INSNS_MAX];
     unsigned fault_count;
 
@@ -124,7 +128,13 @@ static inline int32_t cpu_segment_at(unsigned seg, size_t field)
 void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind);
 /* The host register that has guest register `reg` for reading: its home, or `temporary`, loaded. */
 unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary);
-/* Puts `host`, where translate_read() said, back if the guest register lives in memory. */
+/* Has the present instruction no code yet? */
+static inline bool translate_untouched(const struct translating *t)
+{
+    return t->e.at == t->e.start + t->host_offset[t->index];
+}
+/* Puts `host`, where translate_read() said, back if the guest register lives in memory.  T0 is not
+ * touched after that. */
 void translate_written(struct translating *t, unsigned reg, unsigned host);
 /* The instruction is executed by the interpreter; false: the block is left for it. */
 void translate_by_interpreter(struct translating *t);
