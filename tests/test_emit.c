@@ -122,6 +122,21 @@ Test(emit, registers)
     cr_assert_gt(checked, 10000);
 }
 
+Test(emit, shifted_copies)
+{
+    begin();
+    EACH_REG(to)
+    EACH_REG(from)
+    {
+        if (to == from || !__builtin_cpu_supports("bmi2"))
+            continue;
+        emit_moved_right(&e, SIZE_32, to, from, 7);
+        expect("rorx %s, %s, 7", reg_name(SIZE_32, to), reg_name(SIZE_32, from));
+        emit_moved_right(&e, SIZE_64, to, from, 16);
+        expect("rorx %s, %s, 0x10", reg_name(SIZE_64, to), reg_name(SIZE_64, from));
+    }
+}
+
 Test(emit, high_bytes)
 {
     static const char *const names[] = {"al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"};

@@ -232,15 +232,28 @@ void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned 
     emit_byte(e, count);
 }
 
-/* SDM: 2A §2.3.5 (VEX), 2B RORX */
+static void emit_rorx(struct emitter *e, unsigned width, unsigned to, unsigned from, uint8_t count)
+{
+    emit_reg(e,
+             (struct host_op){
+                 .map = MAP_VEX_0F3A, .opcode = 0xf0, .prefix = 0xf2, .width = (uint8_t)width},
+             to, from);
+    emit_byte(e, count);
+}
+
+void emit_moved_right(struct emitter *e, unsigned width, unsigned to, unsigned from, uint8_t count)
+{
+    if (__builtin_cpu_supports("bmi2")) {
+        emit_rorx(e, width, to, from, count);
+        return;
+    }
+    emit_mov(e, width, to, from);
+    emit_shift_imm(e, 5, width, to, count);
+}
+
 void emit_upper_half(struct emitter *e, unsigned to, unsigned from)
 {
-    emit_byte(e, 0xc4); /* rorx to, from, 32 */
-    emit_byte(e, (uint8_t)((to & 8 ? 0 : 0x80) | 0x40 | (from & 8 ? 0 : 0x20) | 3));
-    emit_byte(e, 0xfb); /* W, no vvvv, F2 */
-    emit_byte(e, 0xf0);
-    emit_byte(e, (uint8_t)(0xc0 | (to & 7) << 3 | (from & 7)));
-    emit_byte(e, 32);
+    emit_rorx(e, SIZE_64, to, from, 32);
     emit_reg(e, HOST_OP(MAP_0F, 0xb7, 0, SIZE_32), to, to); /* movzx */
 }
 

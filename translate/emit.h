@@ -79,6 +79,9 @@ void emit_test_mem_imm(struct emitter *e, unsigned base, int32_t disp, uint8_t b
 void emit_shift_imm(struct emitter *e, unsigned digit, unsigned width, unsigned reg,
                     uint8_t count); /* digit: 0 ROL, 1 ROR, 4 SHL, 5 SHR, 7 SAR */
 
+/* to = `from` moved right by `count` bits (less than the width, SIZE_32 or SIZE_64), with anything
+ * above; destroys EFLAGS. */
+void emit_moved_right(struct emitter *e, unsigned width, unsigned to, unsigned from, uint8_t count);
 /* to = the upper half of `from`, as 16 bits; leaves EFLAGS alone, wants BMI2. */
 void emit_upper_half(struct emitter *e, unsigned to, unsigned from);
 

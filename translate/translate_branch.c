@@ -247,8 +247,7 @@ static bool call(struct translating *t)
 /* T0: a target.  T1 = where the jump cache would have it. */
 static void emit_jump_entry(struct emitter *e)
 {
-    emit_mov(e, SIZE_64, HOST_T1, HOST_T0);
-    emit_shift_imm(e, 5, SIZE_64, HOST_T1, 16);
+    emit_moved_right(e, SIZE_64, HOST_T1, HOST_T0, 16);
     emit_alu(e, ALU_XOR, SIZE_32, HOST_T1, HOST_T0);
     emit_alu_imm(e, ALU_AND, SIZE_32, HOST_T1, JUMP_CACHE_ENTRIES - 1);
     _Static_assert(sizeof(struct jump_entry) == 32, "four words an entry");

@@ -1,8 +1,7 @@
 /* Guest addresses to host addresses.  The soft tier is a look into the shadow in line:
  *
- *      mov  t1, t0                  t0: the linear address
- *      shr  t1, 7                   t1: the slot's entry,
- *      and  t1, 4095 * 32
+ *      rorx t1, t0, 7               t0: the linear address
+ *      and  t1, 4095 * 32           t1: the slot's entry,
  *      add  t1, [cpu->view]
  *      sub  t0, [t1 + tag]          the offset in the page, if the slot is this page's
  *      cmp  t0, 4096 - size         beyond: another page, a crossing access, a right that lacks
@@ -327,8 +326,7 @@ uint8_t *memory_emit_look_up(struct emitter *e, unsigned address, unsigned entry
 {
     const int32_t tag =
         write ? offsetof(struct shadow_entry, write_tag) : offsetof(struct shadow_entry, read_tag);
-    emit_mov(e, SIZE_32, entry, address);
-    emit_shift_imm(e, 5, SIZE_32, entry, PAGE_SHIFT - ENTRY_SHIFT);
+    emit_moved_right(e, SIZE_32, entry, address, PAGE_SHIFT - ENTRY_SHIFT);
     emit_alu_imm(e, ALU_AND, SIZE_32, entry, (SHADOW_ENTRIES - 1) << ENTRY_SHIFT);
     emit_alu_load(e, ALU_ADD, SIZE_64, entry, view.base, view.disp);
     emit_alu_load(e, ALU_SUB, SIZE_64, address, entry, tag);
