@@ -233,6 +233,7 @@ static bool copy_high(struct translating *t, struct copy *c)
     flags_need_for_row(t);
     c->op.legacy = true;
     unsigned reg = c->reg < 0 ? (unsigned)c->digit : (unsigned)c->reg + (c->reg_high ? 4 : 0);
+    flags_before_undefined(t);
     emit_reg(&t->e, c->op, reg, (unsigned)c->rm + (c->rm_high ? 4 : 0));
     copy_immediate(t, c);
     flags_produced(t);
@@ -294,6 +295,7 @@ static bool copy_in_place(struct translating *t, struct copy *c, int to, int fro
         if ((noted && kind != FLAGS_LOGIC) || !put_in_rm(row, c, true))
             return false;
         const unsigned host = destination(t, c, (unsigned)to);
+        flags_before_undefined(t);
         emit_mem(&t->e, c->op, host, AT(HOST_CPU, cpu_reg_at((unsigned)from)));
         copy_immediate(t, c);
         if (writes)
@@ -304,6 +306,7 @@ static bool copy_in_place(struct translating *t, struct copy *c, int to, int fro
     }
     if (noted || (writes && c->op.width != SIZE_64) || !put_in_rm(row, c, false))
         return false;
+    flags_before_undefined(t);
     emit_mem(&t->e, c->op, from >= 0 ? host_home((unsigned)from) : (unsigned)c->digit,
              AT(HOST_CPU, cpu_reg_at((unsigned)to)));
     copy_immediate(t, c);
@@ -329,6 +332,7 @@ bool copy_registers(struct translating *t, struct copy *c)
     const unsigned second = from < 0    ? (unsigned)c->digit
                             : from_held ? HOST_T0
                                         : translate_read(t, (unsigned)from, HOST_T1);
+    flags_before_undefined(t);
     emit_reg(&t->e, c->op, reg_first ? first : second, reg_first ? second : first);
     copy_immediate(t, c);
     /* SDM: XADD writes its first operand last; both may be one register. */
@@ -423,6 +427,8 @@ static bool is_load(const struct translating *t, const struct copy *c)
 static struct host_memory copied_operand(struct translating *t, const struct copy *c)
 {
     struct host_memory at = AT(HOST_T0, 0);
+    if (flags_undefined_seen(t))
+        flags_note(t); /* the access may fault behind what comes in EFLAGS' place */
     if (!memory_keeps_flags(t)) {
         memory_operand(t, c->memory_bytes, c->writes_memory);
         flags_for_copy(t);
@@ -482,6 +488,7 @@ bool copy_memory(struct translating *t, struct copy *c)
     const unsigned reg = operand_beside(t, c, at);
     if (c->reg_high)
         swap_high(t, reg);
+    flags_before_undefined(t);
     emit_mem(&t->e, c->op, reg, at);
     copy_immediate(t, c);
     if (c->reg_high)

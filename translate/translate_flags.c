@@ -174,6 +174,17 @@ void flags_produced(struct translating *t)
         note_image(t);
 }
 
+bool flags_undefined_seen(const struct translating *t)
+{
+    return t->row->flags_undefined & F_SF && !row_merges_flags(t->insn) && t->facts[t->index];
+}
+
+void flags_before_undefined(struct translating *t)
+{
+    if (flags_undefined_seen(t))
+        emit_alu(&t->e, ALU_CMP, SIZE_32, HOST_STACK, HOST_STACK);
+}
+
 bool flags_want_operands(const struct translating *t)
 {
     return (t->facts[t->index] & (FACT_OBSERVED | FACT_READ_LATER)) == FACT_OBSERVED;

@@ -158,6 +158,12 @@ void flags_need(struct translating *t, uint32_t mask);
 void flags_need_for_row(struct translating *t);
 /* The present instruction has left its flags in EFLAGS. */
 void flags_produced(struct translating *t);
+/* Does the row leave flags to the processor that may be seen?  MUL, DIV, BSF … : some leave alone
+ * what was in EFLAGS, which here is the translator's own. */
+bool flags_undefined_seen(const struct translating *t);
+/* Right before such a row's instruction: EFLAGS becomes the same each time.  What was in it is
+ * noted already, or done with. */
+void flags_before_undefined(struct translating *t);
 /* Is it worth noting its flags from its operands? */
 bool flags_want_operands(const struct translating *t);
 enum { OPERAND_NONE = 0xff };
