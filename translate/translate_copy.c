@@ -192,6 +192,25 @@ void copy_flags(struct translating *t, unsigned to, unsigned from)
                         (int32_t)t->insn->imm);
 }
 
+/* AND has the flags of TEST, and leaves the result to note them by. */
+void copy_test(struct translating *t, const struct copy *c, unsigned a, unsigned b)
+{
+    struct emitter *e = &t->e;
+    if (b == HOST_T0) {
+        b = a;
+        a = HOST_T0;
+    }
+    if (a != HOST_T0)
+        emit_mov(e, c->op.width == SIZE_64 ? SIZE_64 : SIZE_32, HOST_T0, a);
+    if (b == OPERAND_NONE)
+        emit_alu_imm(e, ALU_AND, c->op.width, HOST_T0,
+                     (int32_t)bits_sign_extend(t->insn->imm, 8 * c->imm_bytes));
+    else
+        emit_alu(e, ALU_AND, c->op.width, HOST_T0, b);
+    flags_produced(t);
+    flags_note_operands(t, FLAGS_LOGIC, HOST_T0, OPERAND_NONE, 0);
+}
+
 /* Are the registers that it changes all among its operands?  Of the frequent ones. */
 static bool changes_only_named(const struct opcode_row *row)
 {
@@ -332,6 +351,12 @@ bool copy_registers(struct translating *t, struct copy *c)
     const unsigned second = from < 0    ? (unsigned)c->digit
                             : from_held ? HOST_T0
                                         : translate_read(t, (unsigned)from, HOST_T1);
+    if (is_test(t->insn->row) && first != second && flags_want_operands(t)) {
+        copy_test(t, c, first, c->has_imm ? OPERAND_NONE : second);
+        if (second != HOST_T1)
+            keep_delta(t, HOST_NONE);
+        return true;
+    }
     flags_before_undefined(t);
     emit_reg(&t->e, c->op, reg_first ? first : second, reg_first ? second : first);
     copy_immediate(t, c);

@@ -186,6 +186,10 @@ static bool is_accumulator_form(const struct opcode_row *row)
 
 static bool translate_test_accumulator(struct translating *t, struct copy *c)
 {
+    if (flags_want_operands(t)) {
+        copy_test(t, c, RAX, OPERAND_NONE);
+        return true;
+    }
     emit_opcode_reg(&t->e, c->op, 0);
     copy_immediate(t, c);
     flags_produced(t);
