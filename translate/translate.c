@@ -216,10 +216,9 @@ static void settle_slow_paths(struct translating *t, unsigned first)
 
 /* --- the block */
 
-/* Did the decoder put another handler in the place of the row's? */
-static bool is_replaced(const struct translating *t)
+bool translate_is_replaced(const struct block *block, unsigned index)
 {
-    exec_fn *handler = t->index == 0 ? t->block->head : t->insn->exec;
+    exec_fn *handler = index == 0 ? block->head : block->insns[index].exec;
     return handler == exec_undefined || handler == exec_device_not_available ||
            handler == exec_too_long;
 }
@@ -256,7 +255,7 @@ static void translate_insn(struct translating *t)
     const struct insn *insn = t->insn;
     const unsigned policy = insn->memory ? t->row->policy_memory : t->row->policy_register;
     const unsigned slow = t->slow_count;
-    const bool replaced = is_replaced(t);
+    const bool replaced = translate_is_replaced(t->block, t->index);
     t->window = translate_windowed(t, t->index);
     t->faults = false;
     t->delta = t->delta_next;

@@ -63,6 +63,48 @@ static uint32_t flags_read(const struct insn *insn)
     return always_shifts(insn) ? 0 : opcode_rows[insn->row].flags_read & F_ARITH;
 }
 
+/* Shifts and rotations that leave flags as they were, but do not read them. */
+static bool only_merges(const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    const bool carries = (row->modrm & 7) == 2 || (row->modrm & 7) == 3; /* RCL, RCR */
+    return row->map == MAP_1 && !carries && !insn->memory &&
+           (row->opcode == 0xc1 || row->opcode == 0xd1 || row->opcode == 0xd3);
+}
+
+/* Of the frequent ones: is it copied in any case, and cannot fault? */
+static bool surely_copied(const struct insn *insn)
+{
+    const struct opcode_row *row = &opcode_rows[insn->row];
+    const uint8_t opcode = row->opcode;
+    if (insn->row == OP_LEA_GvM)
+        return true;
+    if (insn->memory || insn->size == SIZE_8 || row->policy_register != IDENTICAL)
+        return false;
+    if (row->map == MAP_0F)
+        return opcode == 0xb7 || opcode == 0xbf;
+    return row->map == MAP_1 &&
+           (opcode < 0x40 || opcode == 0x63 || opcode == 0x81 || opcode == 0x83 || opcode == 0x85 ||
+            opcode == 0x89 || opcode == 0x8b || opcode == 0xc7 || (opcode & 0xf8) == 0xb8 ||
+            only_merges(insn));
+}
+
+static bool merge_is_dead(const struct translating *t, unsigned from)
+{
+    const struct block *block = t->block;
+    if (!only_merges(&block->insns[from]))
+        return false;
+    for (unsigned i = from + 1; i < block->count; i++) {
+        const struct insn *insn = &block->insns[i];
+        if (!surely_copied(insn) || translate_is_replaced(block, i) ||
+            (flags_read(insn) && !(t->facts[i] & FACT_MERGE_DEAD)))
+            return false;
+        if (overwritten(insn) == F_ARITH && !row_merges_flags(insn))
+            return true;
+    }
+    return false;
+}
+
 /* Does translating it destroy EFLAGS, or may it fault or leave, before it reads flags itself?  An
  * access through a window does not: EFLAGS is still there when it faults. */
 static bool is_observer(const struct translating *t, unsigned index)
@@ -83,9 +125,10 @@ static uint8_t facts_after(const struct translating *t, unsigned from)
         const struct insn *insn = &block->insns[i];
         if (is_observer(t, i))
             facts |= FACT_OBSERVED;
-        if (flags_read(insn) && facts & FACT_OBSERVED)
+        const bool reads = flags_read(insn) && !(t->facts[i] & FACT_MERGE_DEAD);
+        if (reads && facts & FACT_OBSERVED)
             return facts | FACT_READ_LATER;
-        if (overwritten(insn) == F_ARITH && !flags_read(insn))
+        if (overwritten(insn) == F_ARITH && !reads)
             return facts;
     }
     return facts | FACT_OBSERVED; /* by who comes after the block */
@@ -93,8 +136,11 @@ static uint8_t facts_after(const struct translating *t, unsigned from)
 
 void flags_analyse(struct translating *t)
 {
-    for (unsigned i = 0; i < t->block->count; i++)
+    for (unsigned i = t->block->count; i-- > 0;) {
         t->facts[i] = overwritten(&t->block->insns[i]) ? facts_after(t, i) : 0;
+        if (merge_is_dead(t, i))
+            t->facts[i] |= FACT_MERGE_DEAD;
+    }
 }
 
 /* --- moving them */
@@ -161,7 +207,8 @@ void flags_need(struct translating *t, uint32_t mask)
 
 void flags_need_for_row(struct translating *t)
 {
-    flags_need(t, flags_read(t->insn));
+    if (!(t->facts[t->index] & FACT_MERGE_DEAD))
+        flags_need(t, flags_read(t->insn));
 }
 
 void flags_produced(struct translating *t)

@@ -16,6 +16,7 @@ enum translate_mark { MARK_IDENTICAL, MARK_REWRITTEN, MARK_CALLOUT, MARK_INTERPR
 enum {
     FACT_OBSERVED = 1,   /* something may fault or leave before they are all overwritten */
     FACT_READ_LATER = 2, /* … and they are read after that */
+    FACT_MERGE_DEAD = 4, /* those that it leaves as they were are overwritten unseen */
 };
 
 /* Code for rare cases, put behind the block. */
@@ -124,6 +125,8 @@ static inline int32_t cpu_segment_at(unsigned seg, size_t field)
 #define SEGMENT_AT(seg, field) cpu_segment_at(seg, offsetof(struct segment, field))
 
 /* translate.c */
+/* Did the decoder put another handler in the place of the row's, which raises an exception? */
+bool translate_is_replaced(const struct block *block, unsigned index);
 void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind);
 /* The host register that has guest register `reg` for reading: its home, or `temporary`, loaded. */
 unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary);
