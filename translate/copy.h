@@ -37,7 +37,8 @@ void copy_immediate(struct translating *t, const struct copy *c);
 /* The instruction has been copied.  `to` and `from` are the host registers of operands 1 and 2;
  * OPERAND_NONE: it is an immediate, or of no use to the flags. */
 void copy_flags(struct translating *t, unsigned to, unsigned from);
-/* TEST of host register `a` with `b`, or with the immediate if that is OPERAND_NONE; destroys T0. */
+/* TEST of host register `a` with `b`, or with the immediate if that is OPERAND_NONE; destroys T0.
+ */
 void copy_test(struct translating *t, const struct copy *c, unsigned a, unsigned b);
 /* INC, DEC: how their flags are noted; STEP_NONE for others. */
 enum native_step copy_step(unsigned row);
