@@ -50,7 +50,7 @@ int64_t clock_now_ns(const struct clock *clock)
 int64_t clock_convert_ns(const struct clock *clock, int64_t ns, const struct clock *other)
 {
     int64_t at, offset = (other ? other->offset_ns : 0) - clock->offset_ns;
-    return __builtin_add_overflow(ns, offset, &at) ? CLOCK_NEVER : at;
+    return ns == CLOCK_NEVER || __builtin_add_overflow(ns, offset, &at) ? CLOCK_NEVER : at;
 }
 
 int64_t clock_deadline_ns(const struct clock *clock)

@@ -41,8 +41,8 @@ void clock_stop(struct clock *clock);
 /* Virtual time in ns since power-on, monotonic, safe from every thread. */
 int64_t clock_now_ns(const struct clock *clock);
 /* What `other`, which follows the same source (NULL: the source itself), shows when `clock` shows
- * `ns`; both run.  CLOCK_NEVER: beyond what can be told.  Exact, unlike a sum of two readings,
- * which holds whatever time passed between them. */
+ * `ns`; both run.  CLOCK_NEVER stays so, and is what lies beyond what can be told.  Exact, unlike a
+ * sum of two readings, which holds whatever time passed between them. */
 int64_t clock_convert_ns(const struct clock *clock, int64_t ns, const struct clock *other);
 /* The earliest deadline, or CLOCK_NEVER. */
 int64_t clock_deadline_ns(const struct clock *clock);

@@ -48,16 +48,11 @@ static void machine_page_changed(void *opaque, ppn_t first, uint64_t count)
 
 /* --- time */
 
-int64_t machine_host_ns(const struct machine *machine, int64_t ns)
-{
-    return ns == CLOCK_NEVER ? CLOCK_NEVER : clock_convert_ns(&machine->clock, ns, NULL);
-}
-
 void machine_arm_deadline(struct machine *machine)
 {
     int64_t deadline = CLOCK_NEVER;
     if (machine->state == MACHINE_RUNNING)
-        deadline = machine_host_ns(machine, clock_deadline_ns(&machine->clock));
+        deadline = clock_convert_ns(&machine->clock, clock_deadline_ns(&machine->clock), NULL);
     alarm_set(&machine->vcpus[0].alarm, deadline);
 }
 

@@ -64,8 +64,6 @@ struct machine {
 /* --- machine.c */
 /* The reset itself, on the thread of vCPU 0 (or before it runs). */
 int machine_reset_now(struct machine *machine, enum reset_kind kind, struct error *error);
-/* The time of the host's monotonic clock when the virtual one shows `ns`. */
-int64_t machine_host_ns(const struct machine *machine, int64_t ns);
 /* Looks at the virtual clock's next deadline and has vCPU 0 kicked then. */
 void machine_arm_deadline(struct machine *machine);
 /* The virtual clock stops when the machine does not run and the last vCPU has parked: a vCPU reads

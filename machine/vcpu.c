@@ -88,7 +88,7 @@ static void vcpu_park(struct vcpu *vcpu)
 static void vcpu_wait(struct vcpu *vcpu, int64_t deadline_ns)
 {
     struct machine *machine = vcpu->machine;
-    int64_t at = machine_host_ns(machine, deadline_ns);
+    int64_t at = clock_convert_ns(&machine->clock, deadline_ns, NULL);
     if (at == CLOCK_NEVER) {
         pthread_cond_wait(&vcpu->wake, &machine->loop->lock);
         return;

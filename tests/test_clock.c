@@ -58,6 +58,8 @@ Test(clock, converts_between_clocks)
     cr_assert_eq(clock_now_ns(&host), at);
     cr_assert_eq(clock_convert_ns(&guest, CLOCK_NEVER - 1, &host), CLOCK_NEVER);
     cr_assert_eq(clock_convert_ns(&guest, CLOCK_NEVER - 1, NULL), CLOCK_NEVER);
+    cr_assert_eq(clock_convert_ns(&guest, CLOCK_NEVER, &host), CLOCK_NEVER);
+    cr_assert_eq(clock_convert_ns(&host, CLOCK_NEVER, &guest), CLOCK_NEVER);
     clock_free(&guest);
     clock_free(&host);
 }

@@ -89,6 +89,12 @@ static bool surely_copied(const struct insn *insn)
             only_merges(insn));
 }
 
+/* Of an instruction for which merge_is_dead() has been asked. */
+static bool reads_flags(const struct translating *t, unsigned index)
+{
+    return flags_read(&t->block->insns[index]) && !(t->facts[index] & FACT_MERGE_DEAD);
+}
+
 static bool merge_is_dead(const struct translating *t, unsigned from)
 {
     const struct block *block = t->block;
@@ -96,8 +102,7 @@ static bool merge_is_dead(const struct translating *t, unsigned from)
         return false;
     for (unsigned i = from + 1; i < block->count; i++) {
         const struct insn *insn = &block->insns[i];
-        if (!surely_copied(insn) || translate_is_replaced(block, i) ||
-            (flags_read(insn) && !(t->facts[i] & FACT_MERGE_DEAD)))
+        if (!surely_copied(insn) || translate_is_replaced(block, i) || reads_flags(t, i))
             return false;
         if (overwritten(insn) == F_ARITH && !row_merges_flags(insn))
             return true;
@@ -125,7 +130,7 @@ static uint8_t facts_after(const struct translating *t, unsigned from)
         const struct insn *insn = &block->insns[i];
         if (is_observer(t, i))
             facts |= FACT_OBSERVED;
-        const bool reads = flags_read(insn) && !(t->facts[i] & FACT_MERGE_DEAD);
+        const bool reads = reads_flags(t, i);
         if (reads && facts & FACT_OBSERVED)
             return facts | FACT_READ_LATER;
         if (overwritten(insn) == F_ARITH && !reads)
