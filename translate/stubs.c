@@ -189,28 +189,6 @@ static void emit_image_by_c(struct emitter *e)
     emit_ret(e);
 }
 
-/* The instruction again whose operands were noted; destroys RAX. */
-static void emit_flags_again(struct emitter *e, enum native_flags kind, uint8_t width)
-{
-    const int32_t b = CPU_AT(native.flags_b);
-    emit_load(e, SIZE_64, RAX, HOST_CPU, CPU_AT(native.flags_a));
-    switch (kind) {
-    case FLAGS_SUB:
-        emit_alu_load(e, ALU_ADD, SIZE_64, RAX, HOST_CPU, b);
-        break;
-    case FLAGS_ADD:
-        emit_alu_load(e, ALU_SUB, SIZE_64, RAX, HOST_CPU, b);
-        emit_alu_load(e, ALU_ADD, width, RAX, HOST_CPU, b);
-        return;
-    case FLAGS_LOGIC:
-        emit_alu_imm(e, ALU_OR, width, RAX, 0);
-        return;
-    default:
-        break;
-    }
-    emit_alu_load(e, ALU_CMP, width, RAX, HOST_CPU, b);
-}
-
 /* Keeps every register but T1; C sees to what is not noted as operands, or has been stepped since.
  */
 static void emit_image(struct emitter *e)
@@ -220,11 +198,11 @@ static void emit_image(struct emitter *e)
     for (unsigned i = 0; i < ARRAY_LENGTH(kinds) * ARRAY_LENGTH(widths); i++) {
         const enum native_flags kind = kinds[i / ARRAY_LENGTH(widths)];
         const uint8_t width = widths[i % ARRAY_LENGTH(widths)];
-        emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind),
-                         (int32_t)(kind | (unsigned)width << FLAGS_SIZE_SHIFT));
+        const uint32_t noted = kind | (unsigned)width << FLAGS_SIZE_SHIFT;
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), (int32_t)noted);
         uint8_t *other = emit_jump_if(e, COND_NZ);
         emit_mov(e, SIZE_64, HOST_T1, RAX);
-        emit_flags_again(e, kind, width);
+        flags_again(e, noted, RAX);
         emit_byte(e, 0x9f); /* lahf */
         emit_reg(e, HOST_OP(MAP_0F, 0x90 | COND_O, 0, SIZE_8), 0, RAX);
         if (kind == FLAGS_LOGIC)

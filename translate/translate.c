@@ -29,6 +29,11 @@ void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind)
                                                   .index = (uint8_t)t->index};
 }
 
+void translate_resume_here(struct translating *t)
+{
+    t->slow[t->slow_count - 1].resume = t->e.at;
+}
+
 unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary)
 {
     unsigned home = host_home(reg);
@@ -146,6 +151,11 @@ static void emit_slow_paths(struct translating *t)
         switch (path->kind) {
         case SLOW_IMAGE:
             emit_slow_call(t, path, t->translator->stub_image);
+            break;
+        case SLOW_FLAGS:
+            emit_jump_here(&t->e, path->jump);
+            emit_flags_load(t);
+            emit_back(t, path->resume);
             break;
         case SLOW_VECTORS:
         case SLOW_FLOAT:
@@ -402,6 +412,7 @@ struct translated *translate_block(struct translator *translator, struct cpu *cp
         .block = block,
         .code_64 = (block->mode & MODE_CODE) == CODE_64,
         .memory_flags = true,
+        .noted = FLAGS_IMAGE,
         .delta_next = HOST_NONE,
         .held_next = REG_ZERO,
     };

@@ -130,10 +130,7 @@ static uint8_t facts_after(const struct translating *t, unsigned from)
         const struct insn *insn = &block->insns[i];
         if (is_observer(t, i))
             facts |= FACT_OBSERVED;
-        const bool reads = reads_flags(t, i);
-        if (reads && facts & FACT_OBSERVED)
-            return facts | FACT_READ_LATER;
-        if (overwritten(insn) == F_ARITH && !reads)
+        if (overwritten(insn) == F_ARITH && !reads_flags(t, i))
             return facts;
     }
     return facts | FACT_OBSERVED; /* by who comes after the block */
@@ -160,25 +157,25 @@ void flags_save_image(struct emitter *e)
     emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
 }
 
+/* Memory has all the flags now, in the form `kind`. */
+static void noted(struct translating *t, uint32_t kind)
+{
+    t->memory_flags = true;
+    t->noted = kind;
+    t->noted_step = STEP_NONE;
+}
+
 static void note_image(struct translating *t)
 {
     flags_save_image(&t->e);
     t->delta = HOST_NONE;
-    t->memory_flags = true;
+    noted(t, FLAGS_IMAGE);
 }
 
 void flags_note(struct translating *t)
 {
     if (!t->memory_flags)
         note_image(t);
-}
-
-void flags_note_image(struct translating *t)
-{
-    if (t->host_flags == F_ARITH)
-        note_image(t);
-    else
-        flags_note(t);
 }
 
 void flags_before_clobber(struct translating *t)
@@ -197,17 +194,90 @@ void flags_load_image(struct emitter *e)
     emit_mov(e, SIZE_64, RAX, HOST_T1);
 }
 
+void flags_again(struct emitter *e, uint32_t noted, unsigned to)
+{
+    const unsigned size = noted >> FLAGS_SIZE_SHIFT & 3;
+    const int32_t b = CPU_AT(native.flags_b);
+    emit_load(e, SIZE_64, to, HOST_CPU, CPU_AT(native.flags_a));
+    switch (noted & FLAGS_KIND) {
+    case FLAGS_SUB:
+        emit_alu_load(e, ALU_ADD, SIZE_64, to, HOST_CPU, b);
+        break;
+    case FLAGS_ADD:
+        emit_alu_load(e, ALU_SUB, SIZE_64, to, HOST_CPU, b);
+        emit_alu_load(e, ALU_ADD, size, to, HOST_CPU, b);
+        return;
+    case FLAGS_LOGIC:
+        emit_alu(e, ALU_AND, size, to, to);
+        return;
+    }
+    emit_alu_load(e, ALU_CMP, size, to, HOST_CPU, b);
+}
+
+/* The same of an INC or DEC: all flags but CF. */
+static void load_step(struct emitter *e, uint32_t step)
+{
+    const unsigned size = step >> FLAGS_SIZE_SHIFT & 3;
+    const bool inc = (step & STEP_KIND) == STEP_INC;
+    emit_load(e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.flags_step));
+    emit_lea(e, SIZE_64, HOST_T1, AT(HOST_T1, inc ? -1 : 1));
+    emit_reg(e, HOST_OP(MAP_1, size == SIZE_8 ? 0xfe : 0xff, 0, (uint8_t)size), inc ? 0 : 1,
+             HOST_T1);
+}
+
+static void load_carry(struct emitter *e)
+{
+    emit_mem(e, HOST_OP(MAP_0F, 0xba, 0, SIZE_32), 4,
+             AT(HOST_CPU, CPU_AT(native.flags_a))); /* bt */
+    emit_byte(e, 8);
+}
+
+/* Loads from memory at least the flags `mask`; the result is which. */
+static uint32_t load_noted(struct translating *t, uint32_t mask)
+{
+    struct emitter *e = &t->e;
+    if (mask == F_CF && t->noted == FLAGS_IMAGE) {
+        load_carry(e);
+        return F_CF;
+    }
+    if (!(mask & F_CF) && t->noted_step) {
+        load_step(e, t->noted_step);
+        return F_ARITH & ~F_CF;
+    }
+    if (t->noted == FLAGS_IMAGE)
+        flags_load_image(e);
+    else
+        flags_again(e, t->noted, HOST_T1);
+    return mask == F_CF ? F_CF : F_ARITH;
+}
+
 void flags_need(struct translating *t, uint32_t mask)
 {
     struct emitter *e = &t->e;
+    const int32_t kind = CPU_AT(native.flags_kind);
     if (!(mask & ~t->host_flags))
         return;
     BUG_ON(!t->memory_flags);
-    emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), FLAGS_IMAGE);
-    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_IMAGE);
-    flags_load_image(e);
+    if (mask == F_CF)
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, kind, (int32_t)t->noted);
+    else if (!(mask & F_CF) && t->noted_step)
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_32, HOST_CPU, kind + 4, (int32_t)t->noted_step);
+    else
+        emit_alu_mem_imm(e, ALU_CMP, SIZE_64, HOST_CPU, kind, (int32_t)t->noted);
+    translate_slow(t, emit_jump_if(e, COND_NZ), SLOW_FLAGS);
+    t->host_flags = load_noted(t, mask);
+    translate_resume_here(t);
     t->delta = HOST_NONE;
-    t->host_flags = F_ARITH;
+}
+
+void flags_note_image(struct translating *t)
+{
+    if (t->memory_flags && t->noted != FLAGS_IMAGE)
+        flags_need(t, F_ARITH);
+    if (t->host_flags == F_ARITH)
+        note_image(t);
+    else
+        flags_note(t);
 }
 
 void flags_need_for_row(struct translating *t)
@@ -222,8 +292,6 @@ void flags_produced(struct translating *t)
         return;
     t->host_flags = F_ARITH;
     t->memory_flags = false;
-    if (t->facts[t->index] & FACT_READ_LATER)
-        note_image(t);
 }
 
 bool flags_undefined_seen(const struct translating *t)
@@ -239,21 +307,21 @@ void flags_before_undefined(struct translating *t)
 
 bool flags_want_operands(const struct translating *t)
 {
-    return (t->facts[t->index] & (FACT_OBSERVED | FACT_READ_LATER)) == FACT_OBSERVED;
+    return t->facts[t->index] & FACT_OBSERVED;
 }
 
 void flags_note_operands(struct translating *t, enum native_flags kind, unsigned a, unsigned b,
                          int32_t immediate)
 {
     struct emitter *e = &t->e;
+    const uint32_t form = kind | (uint32_t)t->insn->size << FLAGS_SIZE_SHIFT;
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_a), a);
     if (b != OPERAND_NONE)
         emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_b), b);
     else if (kind != FLAGS_LOGIC)
         emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_b), immediate);
-    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind),
-                   (int32_t)(kind | t->insn->size << FLAGS_SIZE_SHIFT));
-    t->memory_flags = true;
+    emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), (int32_t)form);
+    noted(t, form);
 }
 
 void flags_note_step(struct translating *t, enum native_step step, unsigned result)
@@ -264,7 +332,7 @@ void flags_note_step(struct translating *t, enum native_step step, unsigned resu
     if (carry && !t->memory_flags)
         return; /* EFLAGS has them all */
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_step), result);
-    emit_store_imm(e, SIZE_32, HOST_CPU, CPU_AT(native.flags_kind) + 4,
-                   (int32_t)(step | t->insn->size << FLAGS_SIZE_SHIFT));
+    t->noted_step = step | (uint32_t)t->insn->size << FLAGS_SIZE_SHIFT;
+    emit_store_imm(e, SIZE_32, HOST_CPU, CPU_AT(native.flags_kind) + 4, (int32_t)t->noted_step);
     t->memory_flags = true;
 }

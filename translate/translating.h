@@ -15,8 +15,7 @@ enum translate_mark { MARK_IDENTICAL, MARK_REWRITTEN, MARK_CALLOUT, MARK_INTERPR
 /* What follows after an instruction's flags within the block. */
 enum {
     FACT_OBSERVED = 1,   /* something may fault or leave before they are all overwritten */
-    FACT_READ_LATER = 2, /* … and they are read after that */
-    FACT_MERGE_DEAD = 4, /* those that it leaves as they were are overwritten unseen */
+    FACT_MERGE_DEAD = 2, /* those that it leaves as they were are overwritten unseen */
 };
 
 /* Code for rare cases, put behind the block. */
@@ -26,6 +25,7 @@ enum slow_kind {
     SLOW_WAY, /* T1's neighbour may be the entry for T0, or the block is left for the interpreter */
     SLOW_CONTEXT, /* T0 may also be the other context, or the block is left by place `index` */
     SLOW_IMAGE,   /* the flags are brought to FLAGS_IMAGE, then on at `resume` */
+    SLOW_FLAGS,   /* the same, and loaded */
     SLOW_VECTORS, /* cpu->xmm is brought to the host's registers, then on at `resume` */
     SLOW_FLOAT,   /* the same; the block is left if an exception is unmasked */
     SLOW_UPPER,
@@ -81,9 +81,11 @@ struct translating {
     bool ended;               /* the last instruction has left the block */
     unsigned vectors;         /* what the block is sure of: enum native_vectors */
 
-    /* the flags: which of them EFLAGS has, and whether memory has them all */
+    /* the flags: which of them EFLAGS has, and whether memory has them all; then these are what
+     * flags_kind most likely says: its low word, and its high one (STEP_NONE, too, for unknown) */
     uint32_t host_flags;
     bool memory_flags;
+    uint32_t noted, noted_step;
     uint8_t facts[BLOCK_INSNS_MAX];
 
     struct slow_path slow[SLOW_MAX];
@@ -128,6 +130,8 @@ static inline int32_t cpu_segment_at(unsigned seg, size_t field)
 /* Did the decoder put another handler in the place of the row's, which raises an exception? */
 bool translate_is_replaced(const struct block *block, unsigned index);
 void translate_slow(struct translating *t, uint8_t *jump, enum slow_kind kind);
+/* The last of them resumes here. */
+void translate_resume_here(struct translating *t);
 /* The host register that has guest register `reg` for reading: its home, or `temporary`, loaded. */
 unsigned translate_read(struct translating *t, unsigned reg, unsigned temporary);
 /* Has the present instruction no code yet? */
@@ -154,7 +158,9 @@ void flags_note_image(struct translating *t);
 void flags_save_image(struct emitter *e);
 /* Loads EFLAGS from cpu->native, where they are FLAGS_IMAGE; destroys T1. */
 void flags_load_image(struct emitter *e);
-/* The flags `mask` are needed in EFLAGS; destroys T1. */
+/* EFLAGS by the instruction once more whose operands flags_a and flags_b are; destroys `to`. */
+void flags_again(struct emitter *e, uint32_t noted, unsigned to);
+/* The flags `mask` are needed in EFLAGS; destroys T1, and those flags there that are not in it. */
 void flags_need(struct translating *t, uint32_t mask);
 /* All of the row's flags are needed before it, if it merges them. */
 void flags_need_for_row(struct translating *t);
