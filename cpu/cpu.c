@@ -71,6 +71,19 @@ enum shadow_view_id cpu_view_id(const struct cpu *cpu)
                                                                    : VIEW_SUPERVISOR;
 }
 
+enum shadow_view_id cpu_window_view(const struct cpu *cpu)
+{
+    return cpu->cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR;
+}
+
+static uint32_t window_mode(const struct cpu *cpu)
+{
+    const enum shadow_view_id view = cpu_window_view(cpu);
+    if (!windows_open(&cpu->mmu, view))
+        return 0;
+    return view == VIEW_USER ? MODE_WINDOW_USER : MODE_WINDOW_SUPERVISOR;
+}
+
 /* Under alignment checking no access may take the fast path. */
 static struct shadow_view *view_without_entries(struct cpu *cpu)
 {
@@ -99,7 +112,7 @@ void cpu_mode_changed(struct cpu *cpu)
         (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
         (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
         (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
-        (cpu->cpl == 3 && !v86 && !checks_alignment && windows_open(&cpu->mmu) ? MODE_WINDOW : 0) |
+        (protected_mode && !v86 && !checks_alignment ? window_mode(cpu) : 0) |
         (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
         (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;

@@ -45,8 +45,12 @@ enum {
     MODE_FLAT = 1 << 9,    /* 32-bit code; CS, SS, DS and ES span all 4 GiB, SS.B is set */
     MODE_COMPAT = 1 << 10, /* 16- or 32-bit code in long mode */
     MODE_AVX = 1 << 11,    /* CR4.OSXSAVE, and XCR0 has SSE's and AVX's state */
-    MODE_WINDOW = 1 << 12, /* user code whose data is reached through windows: softmmu/window.h */
-    MODE_BITS = 13,
+    /* Data is reached through windows (softmmu/window.h): user code's, or that of code of another
+     * privilege. */
+    MODE_WINDOW_USER = 1 << 12,
+    MODE_WINDOW_SUPERVISOR = 1 << 13,
+    MODE_WINDOW = MODE_WINDOW_USER | MODE_WINDOW_SUPERVISOR,
+    MODE_BITS = 14,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps
@@ -223,8 +227,8 @@ struct cpu_native {
     int64_t stack_delta; /* of the window that RSP points into: translate/translate_memory.c */
     uint8_t vectors;     /* 0: in xmm[], else in the host's registers; translate/translated.h */
     bool x87_live;       /* the x87's state is in the host's: translate/native_x87.h */
-    /* By bits 32 to 47 of a linear address: what makes it the host's. */
-    int64_t window_deltas[WINDOWS_INDEXES];
+    /* By view, and bits 32 to 47 of a linear address: what makes it the host's. */
+    int64_t window_deltas[WINDOWS_VIEWS][WINDOWS_INDEXES];
     uint64_t scratch[2];
     uint64_t x87_operand[2]; /* offsets of x87 operands, see translate/translate_x87.c */
     uint64_t entered;        /* into translated code, since power-on */
@@ -232,8 +236,9 @@ struct cpu_native {
      * to; then the linear addresses whose pages are to be put there, once the instruction is
      * done. */
     uint64_t window_fault, window_wanted[WINDOW_WANTED_MAX];
-    bool window_write;    /* it was a write */
-    uint32_t window_mode; /* MODE_WINDOW if the present space has windows, else 0 */
+    bool window_write;                    /* it was a write */
+    uint8_t window_view;                  /* whose windows they are */
+    uint32_t window_modes[WINDOWS_VIEWS]; /* MODE_WINDOW_… if the present space has them, else 0 */
 };
 
 enum { JUMP_CACHE_ENTRIES = 262144 };
@@ -387,6 +392,8 @@ void cpu_mode_changed(struct cpu *cpu);
 void cpu_pages_changed(struct cpu *cpu, ppn_t first, uint64_t count);
 /* The view of the shadow that the program's own accesses use now. */
 enum shadow_view_id cpu_view_id(const struct cpu *cpu);
+/* The view whose windows they may use. */
+enum shadow_view_id cpu_window_view(const struct cpu *cpu);
 /* "prot 32-bit" and the like, of MODE_… */
 const char *cpu_mode_name(uint32_t mode);
 /* Registers as "info registers" and -d int print them. */

@@ -71,9 +71,10 @@ static void report_code(const struct lockstep *lockstep)
         report_ran(lockstep, &lockstep->ran.items[i], disassembler);
     const struct block *first = lockstep->ran.items[0].block;
     const uint32_t mode = first->mode & ~(uint32_t)MODE_SINGLE;
-    const struct block *his = block_at(lockstep->leader, first->gpa, mode | MODE_WINDOW);
-    if (!his)
-        his = block_at(lockstep->leader, first->gpa, mode);
+    const struct block *his = block_at(lockstep->leader, first->gpa, mode);
+    for (unsigned view = 0; !his && view < WINDOWS_VIEWS; view++)
+        his = block_at(lockstep->leader, first->gpa,
+                       mode | lockstep->leader->native.window_modes[view]);
     if (his)
         report_translation(lockstep, his, disassembler);
     disassembler_free(disassembler);

@@ -15,9 +15,9 @@ int frames_init(struct frames *frames, uint64_t bytes, struct error *error)
                          "%llu MiB of machine memory is more than 16 TiB; ask for less",
                          (unsigned long long)(bytes >> 20));
     frames->budget = (uint32_t)count;
-    frames->order_mask = 1;
-    while (frames->order_mask < count)
-        frames->order_mask = frames->order_mask << 1 | 1;
+    frames->run_mask = 1;
+    while (frames->run_mask < count / FRAMES_RUN)
+        frames->run_mask = frames->run_mask << 1 | 1;
     frames->fd = memfd_create("ring3-frames", MFD_CLOEXEC);
     if (frames->fd < 0 || ftruncate(frames->fd, (off_t)(count << PAGE_SHIFT)) < 0)
         goto failed;
@@ -61,15 +61,16 @@ void frames_free(struct frames *frames)
     *frames = (struct frames){.fd = -1};
 }
 
-/* The n-th fresh frame: an odd multiple modulo a power of two visits every number once; those
- * beyond the budget, and the zero page, are passed over. */
+/* The n-th fresh frame, run by run: an odd multiple modulo a power of two visits every number once;
+ * those beyond the budget, and the zero page, are passed over. */
 static mpn_t frames_fresh(struct frames *frames)
 {
-    while (frames->next_fresh <= frames->order_mask) {
-        uint32_t n =
-            (uint32_t)(frames->next_fresh++ * UINT64_C(0x9e3779b1)) & (uint32_t)frames->order_mask;
-        if (n < frames->budget && n != FRAMES_ZERO.v)
-            return MPN(n);
+    while (frames->next_fresh / FRAMES_RUN <= frames->run_mask) {
+        const uint64_t n = frames->next_fresh++;
+        const uint64_t run = n / FRAMES_RUN * UINT64_C(0x9e3779b5) & frames->run_mask;
+        const uint64_t frame = run * FRAMES_RUN + n % FRAMES_RUN;
+        if (frame < frames->budget && frame != FRAMES_ZERO.v)
+            return MPN((uint32_t)frame);
     }
     return MPN_NONE;
 }

@@ -3,7 +3,8 @@
  * INV-1: at most `budget` frames are in use; asking for one more fails, it never overcommits.
  * INV-2: frame 0 is the zero page: shared by every PPN never written, never written itself.
  * INV-3: a frame's reference count is the number of PPNs (of all maps) that name it.
- * Frames are handed out scattered on purpose, so that nothing comes to lean on contiguity.
+ * Frames are handed out scattered on purpose, so that nothing comes to lean on contiguity, but by
+ * runs: what is touched in order often lies together, which saves the window tier host mappings.
  */
 #ifndef SOFTMMU_FRAMES_H
 #define SOFTMMU_FRAMES_H
@@ -13,6 +14,8 @@
 
 #include <pthread.h>
 
+enum { FRAMES_RUN = 16 };
+
 struct frames {
     uint8_t *host; /* the memfd, mapped whole: frame n is at host + n * 4096 */
     int fd;
@@ -21,8 +24,8 @@ struct frames {
     uint32_t *references;
     uint32_t *returned; /* a stack of frames given back */
     uint32_t returned_count;
-    uint64_t next_fresh, order_mask; /* the walk over frames never used yet */
-    pthread_mutex_t lock;            /* frames are taken by vCPUs and by DMA */
+    uint64_t next_fresh, run_mask; /* the walk over frames never used yet, and over their runs */
+    pthread_mutex_t lock;          /* frames are taken by vCPUs and by DMA */
 };
 
 #define FRAMES_ZERO MPN(0)

@@ -127,7 +127,7 @@ struct mmu {
     /* windows_open() of softmmu/window.h has another answer than before; may be NULL. */
     void (*windows_changed)(void *opaque);
     void *opaque;
-    struct windows *windows; /* the window tier; NULL: none */
+    struct windows *windows; /* the window tier, by view; NULL: none */
     /* By RAM page: has an entry ever been filled for it / with a write tag?  Spares the search. */
     uint64_t *seen, *seen_written;
     struct {
@@ -155,17 +155,19 @@ must_check bool mmu_walk(struct mmu *mmu, gva_t gva, enum mmu_access access, boo
                          struct translation *found, uint32_t *error_code);
 /* The same without touching A and D or counting: for the monitor and the debugger. */
 bool mmu_probe(struct mmu *mmu, gva_t gva, struct translation *found);
-/* What user code may do without a walk that sets A or D, for page after page: neighbours cost
- * little, since the last page table is kept.  To be begun anew, with MMU_GRANTED(mmu), when the
- * guest has run or a register has changed. */
+/* What code may do without a walk that sets A or D, for page after page: neighbours cost little,
+ * since the last page table is kept.  To be begun anew, with MMU_GRANTED(mmu, view), when the guest
+ * has run or a register has changed. */
 struct mmu_granted {
     struct mmu *mmu;
+    enum shadow_view_id view;
     uint64_t stretch; /* linear >> shift of what the table maps */
     uint64_t table, rights, must_be_0;
     unsigned shift, entry_bytes;
 };
-#define MMU_GRANTED(of) ((struct mmu_granted){.mmu = (of), .stretch = UINT64_MAX, .shift = 21})
-/* True if user code may read at `gva` and all A bits are set; then *found is what mmu_walk() would
+#define MMU_GRANTED(of, by)                                                                        \
+    ((struct mmu_granted){.mmu = (of), .view = (by), .stretch = UINT64_MAX, .shift = 21})
+/* True if code of that view may read at `gva` and all A bits are set; then *found is what mmu_walk() would
  * find for a read.  Changes nothing of the guest's, counts nothing. */
 bool mmu_granted(struct mmu_granted *granted, gva_t gva, struct translation *found);
 /* mmu_probe, level by level, as "info mem VA" prints it: VPN→PPN→MPN and where it is cached. */

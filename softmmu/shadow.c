@@ -493,11 +493,11 @@ static void slot_protect(struct shadow_view *view, unsigned slot)
 void mmu_protect_code(struct mmu *mmu, ppn_t ppn)
 {
     uint64_t index = physmem_ram_index(mmu->physmem, ppn);
-    if (index == PHYSMEM_NOT_RAM ||
-        (!bit_test(mmu->seen_written, index) && !windows_have_ram(mmu, index)))
+    if (index == PHYSMEM_NOT_RAM)
         return;
-    slots_of_pages(mmu, ppn, 1, slot_protect);
-    if (mmu->windows)
+    if (bit_test(mmu->seen_written, index))
+        slots_of_pages(mmu, ppn, 1, slot_protect);
+    if (windows_have_ram(mmu, index))
         windows_page_protected(mmu, ppn);
     mmu->seen_written[index / 64] &= ~BIT(index % 64);
 }

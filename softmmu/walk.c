@@ -304,7 +304,8 @@ bool mmu_granted(struct mmu_granted *granted, gva_t gva, struct translation *fou
     struct walk walk;
     if (!granted_walk(granted, &walk, gva.v) || !walk_accessed(&walk, walk.depth))
         return false;
-    rights_decide(mmu, walk.rights, true, false, found);
+    rights_decide(mmu, walk.rights, granted->view == VIEW_USER, granted->view == VIEW_SUPERVISOR_AC,
+                  found);
     if (!(walk.entries[walk.depth - 1] & PTE_D))
         found->writable = false;
     translation_finish(found, &walk, gva.v);

@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const view_names[WINDOWS_VIEWS] = {
+    [VIEW_USER] = "user", [VIEW_SUPERVISOR] = "supervisor"};
+
 enum {
     LOSSES_MAX = 3,
     DROPS_MAX = 16,
     /* WHY: at some 30 ns a page compared and 4 ms a tick, a tenth of the time. */
+    HALF = WINDOWS_INDEXES / 2, /* the first index of the upper half */
     TICK_PAYS_PAGES = 12288,
     DEBT_MAX_PAGES = 16 * TICK_PAYS_PAGES,
 };
@@ -22,8 +26,8 @@ enum {
  * either way: let t be bits 48..63 of linear, i its index.  For i < 0x7ffe, h - (t << 48) lies from
  * 2^47 + 2^31 to 2^48 - 2^31; for the others, i being subtracted, from 2^47 + 2^31 to 2^47 + 2^34.
  * So bit 47 of h is set and t is as it was: h is not canonical, or in the kernel's half and more
- * than 1 GiB below its vsyscall page.  In an open window h - (t << 48) is in the reservation, so
- * bit 47 is clear: with another t than 0 it is not canonical. */
+ * than 1 GiB below its vsyscall page.  In an open window h is in the reservation, so bits 47..63
+ * are clear, if t is what bit 47 of linear says; with any other t it is not canonical. */
 static void delta_close(struct windows *windows, unsigned index)
 {
     windows->deltas[index] = windows_closed_delta(index);
@@ -31,8 +35,7 @@ static void delta_close(struct windows *windows, unsigned index)
 
 static void delta_open(struct windows *windows, const struct window *window)
 {
-    windows->deltas[window->index] =
-        (int64_t)((uintptr_t)window->base - ((uint64_t)window->index << 32));
+    windows->deltas[window->index] = (int64_t)((uintptr_t)window->base - window_start(window));
 }
 
 /* --- windows */
@@ -46,9 +49,8 @@ static struct window *window_find(const struct windows_space *space, unsigned in
 }
 
 /* The present space's window, opened if need be; NULL when it may not have another. */
-static struct window *window_get(struct mmu *mmu, unsigned index)
+static struct window *window_get(struct windows *windows, unsigned index)
 {
-    struct windows *windows = mmu->windows;
     struct windows_space *space = windows->present;
     struct window *window = window_find(space, index);
     if (window)
@@ -71,27 +73,25 @@ static struct window *window_get(struct mmu *mmu, unsigned index)
 
 /* --- spaces */
 
-static void space_close_window(struct mmu *mmu, struct windows_space *space, unsigned i)
+static void space_close_window(struct windows *windows, struct windows_space *space, unsigned i)
 {
-    struct windows *windows = mmu->windows;
     struct window *window = space->windows[i];
     if (space == windows->present)
         delta_close(windows, window->index);
-    window_empty(mmu, window);
+    window_empty(windows, window);
     window->next_unused = windows->unused;
     windows->unused = window;
     space->windows[i] = space->windows[--space->window_count];
 }
 
-static void space_empty(struct mmu *mmu, struct windows_space *space)
+static void space_empty(struct windows *windows, struct windows_space *space)
 {
     while (space->window_count)
-        space_close_window(mmu, space, space->window_count - 1);
+        space_close_window(windows, space, space->window_count - 1);
 }
 
-static void space_set_open(struct mmu *mmu, struct windows_space *space, bool open)
+static void space_set_open(struct windows *windows, struct windows_space *space, bool open)
 {
-    struct windows *windows = mmu->windows;
     windows->count.opened += open && !space->open;
     windows->count.closed += !open && space->open;
     space->open = open;
@@ -99,21 +99,21 @@ static void space_set_open(struct mmu *mmu, struct windows_space *space, bool op
 }
 
 /* Empties the space, which has to earn windows again. */
-static void space_close(struct mmu *mmu, struct windows_space *space)
+static void space_close(struct windows *windows, struct windows_space *space)
 {
-    space_empty(mmu, space);
-    space_set_open(mmu, space, !mmu->windows->options.earn_ticks);
+    space_empty(windows, space);
+    space_set_open(windows, space, !windows->options.earn_ticks);
     space->debt = 0;
 }
 
-static void windows_update(struct mmu *mmu)
+static void windows_update(struct windows *windows)
 {
-    bool open = mmu->windows->present->open;
-    if (open == mmu->windows->open)
+    bool open = windows->present->open;
+    if (open == windows->open)
         return;
-    mmu->windows->open = open;
-    if (mmu->windows_changed)
-        mmu->windows_changed(mmu->opaque);
+    windows->open = open;
+    if (windows->mmu->windows_changed)
+        windows->mmu->windows_changed(windows->mmu->opaque);
 }
 
 static uint64_t space_pages(const struct windows_space *space)
@@ -125,20 +125,19 @@ static uint64_t space_pages(const struct windows_space *space)
 }
 
 /* Compares the pages of the space whose tables are the present ones; see windows_tick(). */
-static void space_compare(struct mmu *mmu, struct windows_space *space)
+static void space_compare(struct windows *windows, struct windows_space *space)
 {
-    struct windows *windows = mmu->windows;
     const uint64_t had = space_pages(space);
     space->debt += had;
     windows->count.flushes += had != 0;
     if (windows->options.earn_ticks && space->debt > DEBT_MAX_PAGES) {
-        space_close(mmu, space);
+        space_close(windows, space);
         return;
     }
     for (unsigned i = space->window_count; i-- > 0;) {
-        window_compare(mmu, space->windows[i]);
+        window_compare(windows, space->windows[i]);
         if (!space->windows[i]->page_count)
-            space_close_window(mmu, space, i);
+            space_close_window(windows, space, i);
     }
     const uint64_t kept = space_pages(space);
     windows->count.compared += had;
@@ -150,14 +149,15 @@ static void space_compare(struct mmu *mmu, struct windows_space *space)
     space->losses = space->ticks < windows->options.earn_ticks ? space->losses + 1 : 1;
     space->ticks = 0;
     if (space->losses == LOSSES_MAX)
-        space_close(mmu, space);
+        space_close(windows, space);
 }
 
 void windows_space_flushed(struct mmu *mmu, const struct shadow_space *space)
 {
-    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
-        if (mmu->windows->spaces[i].key.pcid == space->pcid)
-            mmu->windows->spaces[i].stale = true;
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++)
+        for (unsigned i = 0; i < WINDOWS_SPACES; i++)
+            if (mmu->windows[view].spaces[i].key.pcid == space->pcid)
+                mmu->windows[view].spaces[i].stale = true;
 }
 
 static struct windows_key key_of_registers(const struct mmu *mmu)
@@ -175,9 +175,8 @@ static struct windows_key key_of_registers(const struct mmu *mmu)
 }
 
 /* The space of that key: found, or the one used longest ago, emptied. */
-static struct windows_space *space_for(struct mmu *mmu, const struct windows_key *key)
+static struct windows_space *space_for(struct windows *windows, const struct windows_key *key)
 {
-    struct windows *windows = mmu->windows;
     struct windows_space *oldest = NULL;
     for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
         struct windows_space *space = &windows->spaces[i];
@@ -186,15 +185,14 @@ static struct windows_space *space_for(struct mmu *mmu, const struct windows_key
         if (space != windows->present && (!oldest || space->last_used < oldest->last_used))
             oldest = space;
     }
-    space_close(mmu, oldest);
+    space_close(windows, oldest);
     oldest->key = *key;
     oldest->given_up = false;
     return oldest;
 }
 
-static void space_make_present(struct mmu *mmu, struct windows_space *space)
+static void space_make_present(struct windows *windows, struct windows_space *space)
 {
-    struct windows *windows = mmu->windows;
     for (unsigned i = 0; i < windows->present->window_count; i++)
         delta_close(windows, windows->present->windows[i]->index);
     windows->present = space;
@@ -203,41 +201,47 @@ static void space_make_present(struct mmu *mmu, struct windows_space *space)
 
 /* A flush while the space is present begins its earning anew: short-lived processes are flushed
  * often, and being switched away from tells nothing. */
-static void space_note_flush(struct mmu *mmu, struct windows_space *space)
+static void space_note_flush(struct windows *windows, struct windows_space *space)
 {
     space->given_up = false;
     if (!space->open)
-        space_set_open(mmu, space, !mmu->windows->options.earn_ticks);
+        space_set_open(windows, space, !windows->options.earn_ticks);
+}
+
+static void settle(struct windows *windows, const struct windows_key *key)
+{
+    struct windows_space *space = windows->present;
+    const bool switched = memcmp(&space->key, key, sizeof *key);
+    if (switched) {
+        space = space_for(windows, key);
+        space_make_present(windows, space);
+    } else if (space->stale) {
+        space_note_flush(windows, space);
+    }
+    if (space->stale)
+        space_compare(windows, space);
+    space->stale = false;
+    for (unsigned i = 0; switched && i < space->window_count; i++)
+        delta_open(windows, space->windows[i]);
+    windows_update(windows);
 }
 
 void windows_settle(struct mmu *mmu)
 {
-    struct windows *windows = mmu->windows;
-    if (!windows)
+    if (!mmu->windows)
         return;
     const struct windows_key key = key_of_registers(mmu);
-    struct windows_space *space = windows->present;
-    const bool switched = memcmp(&space->key, &key, sizeof key);
-    if (switched) {
-        space = space_for(mmu, &key);
-        space_make_present(mmu, space);
-    } else if (space->stale) {
-        space_note_flush(mmu, space);
-    }
-    if (space->stale)
-        space_compare(mmu, space);
-    space->stale = false;
-    for (unsigned i = 0; switched && i < space->window_count; i++)
-        delta_open(windows, space->windows[i]);
-    windows_update(mmu);
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++)
+        settle(&mmu->windows[view], &key);
 }
 
-void windows_tick(struct mmu *mmu)
+void windows_tick(struct mmu *mmu, enum shadow_view_id view)
 {
     if (!mmu->windows)
         return;
-    struct windows_space *space = mmu->windows->present;
-    const unsigned earn_ticks = mmu->windows->options.earn_ticks;
+    struct windows *windows = &mmu->windows[view];
+    struct windows_space *space = windows->present;
+    const unsigned earn_ticks = windows->options.earn_ticks;
     space->debt -= space->debt < TICK_PAYS_PAGES ? space->debt : TICK_PAYS_PAGES;
     if (space->drops > DROPS_MAX)
         space->ticks = 0;
@@ -246,16 +250,15 @@ void windows_tick(struct mmu *mmu)
     space->drops = 0;
     if (space->open || space->given_up || space->ticks < earn_ticks)
         return;
-    log_line(LOG_MMU, "mmu: windows open for PCID %x", mmu->space->pcid);
-    space_set_open(mmu, space, true);
-    windows_update(mmu);
+    log_line(LOG_MMU, "mmu: %s windows open for PCID %x", view_names[view], mmu->space->pcid);
+    space_set_open(windows, space, true);
+    windows_update(windows);
 }
 
 /* The present space has to do without windows until its next flush; `error` is the host's, or
  * E2BIG. */
-static void space_give_up(struct mmu *mmu, int error)
+static void space_give_up(struct windows *windows, int error)
 {
-    struct windows *windows = mmu->windows;
     struct windows_space *space = windows->present;
     if (error != E2BIG && !windows->refusal) {
         windows->refusal = error;
@@ -263,19 +266,19 @@ static void space_give_up(struct mmu *mmu, int error)
                  "mmu: the host refuses a window mapping: %s; raise vm.max_map_count or ulimit -v",
                  strerror(error));
     }
-    space_empty(mmu, space);
-    space_set_open(mmu, space, false);
+    space_empty(windows, space);
+    space_set_open(windows, space, false);
     space->given_up = true;
-    windows_update(mmu);
+    windows_update(windows);
 }
 
 /* INV-3: empties spaces until a page more has room, that used longest ago first, the present last.
  */
-static void make_room(struct mmu *mmu)
+static void make_room(struct windows *windows)
 {
-    struct windows *windows = mmu->windows;
+    const unsigned max_areas = windows->options.max_areas[windows->view];
     const unsigned earn_ticks = windows->options.earn_ticks;
-    while (windows->count.areas + PAGE_AREAS_MAX > windows->options.max_areas) {
+    while (windows->count.areas + PAGE_AREAS_MAX > max_areas) {
         struct windows_space *oldest = windows->present;
         for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
             struct windows_space *space = &windows->spaces[i];
@@ -284,19 +287,20 @@ static void make_room(struct mmu *mmu)
                 oldest = space;
         }
         windows->count.evictions++;
-        space_empty(mmu, oldest);
-        space_set_open(mmu, oldest, oldest->open && oldest->ticks >= earn_ticks);
-        windows_update(mmu);
+        space_empty(windows, oldest);
+        space_set_open(windows, oldest, oldest->open && oldest->ticks >= earn_ticks);
+        windows_update(windows);
     }
 }
 
 /* --- filling */
 
-/* What the present user view grants of the page: INV-1. */
-static bool page_wanted(const struct mmu *mmu, uint64_t linear, struct window_page *wanted)
+/* What the present view grants of the page: INV-1. */
+static bool page_of_view(const struct windows *windows, uint64_t linear, struct window_page *wanted)
 {
+    const struct mmu *mmu = windows->mmu;
     const struct frames *frames = mmu->physmem->frames;
-    const struct shadow_view *view = mmu->space->views[VIEW_USER];
+    const struct shadow_view *view = mmu->space->views[windows->view];
     const unsigned slot = linear >> PAGE_SHIFT & (SHADOW_ENTRIES - 1);
     if (!view || view->entries[slot].read_tag != (linear & PAGE_MASK))
         return false;
@@ -317,16 +321,16 @@ static bool page_wanted(const struct mmu *mmu, uint64_t linear, struct window_pa
 }
 
 /* Gives a page that is there what is wanted, or drops it; false: it is gone. */
-static bool page_refill(struct mmu *mmu, const struct window_page *wanted)
+static bool page_refill(struct windows *windows, const struct window_page *wanted)
 {
     struct window *window = wanted->window;
     uint32_t id = window->page_at[wanted->number];
     if (!id)
         return false;
-    struct window_page *page = &mmu->windows->pages[id];
+    struct window_page *page = &windows->pages[id];
     if (page->mpn != wanted->mpn || page->ppn != wanted->ppn ||
         !page_set_writable(page, wanted->writable)) {
-        page_drop(mmu, id);
+        page_drop(windows, id);
         return false;
     }
     page->global = wanted->global;
@@ -336,38 +340,115 @@ static bool page_refill(struct mmu *mmu, const struct window_page *wanted)
     return true;
 }
 
-bool windows_fill(struct mmu *mmu, gva_t gva)
+/* What a walk would grant now of a page that the view does not have (any more). */
+static bool page_granted(struct mmu_granted *granted, gva_t gva, struct window_page *wanted)
+{
+    const struct mmu *mmu = granted->mmu;
+    struct translation found;
+    if (!mmu_granted(granted, gva, &found) ||
+        (mmu->page_is_watched && mmu->page_is_watched(mmu->opaque, gva)))
+        return false;
+    const ppn_t ppn = gpa_ppn(found.gpa);
+    const mpn_t mpn = physmem_mpn(mmu->physmem, ppn);
+    if (mpn.v == MPN_NONE.v || mpn.v == FRAMES_ZERO.v)
+        return false;
+    const uint8_t *frame = frames_host(mmu->physmem->frames, mpn);
+    if (physmem_page_read(mmu->physmem, ppn) != frame)
+        return false; /* ROM */
+    *wanted = (struct window_page){
+        .ppn = ppn.v,
+        .number = (uint32_t)(gva.v % WINDOW_BYTES >> PAGE_SHIFT),
+        .mpn = mpn.v,
+        .page_shift = (uint8_t)__builtin_ctzll(found.page_bytes),
+        .writable = found.writable && !physmem_has_code(mmu->physmem, ppn) &&
+                    physmem_page_write(mmu->physmem, ppn, NULL) == frame,
+        .global = found.global,
+    };
+    return true;
+}
+
+/* Can the page `step` pages from `page` be mapped with it?  Then *next is that one. */
+static bool next_of_run(struct mmu_granted *granted, const struct window_page *page, int step,
+                        struct window_page *next)
+{
+    const uint32_t number = page->number + (uint32_t)step;
+    const gva_t gva = GVA(window_start(page->window) + ((uint64_t)number << PAGE_SHIFT));
+    if (page->window->page_at[number] || !page_granted(granted, gva, next))
+        return false;
+    next->window = page->window;
+    return next->mpn == page->mpn + (uint32_t)step && next->writable == page->writable;
+}
+
+/* Maps the page, and those around it that one call of the host can map too. */
+static bool fill_run(struct windows *windows, struct mmu_granted *granted,
+                     const struct window_page *wanted)
+{
+    struct window_page pages[2 * FRAMES_RUN];
+    const uint64_t room = windows->options.max_areas[windows->view] - windows->count.areas;
+    const uint32_t block = wanted->number & ~(uint32_t)(FRAMES_RUN - 1);
+    unsigned first = FRAMES_RUN, end = first + 1;
+    pages[first] = *wanted;
+    if (room <= FRAMES_RUN)
+        return pages_map(windows, wanted, 1);
+    while (pages[first].number > block &&
+           next_of_run(granted, &pages[first], -1, &pages[first - 1]))
+        first--;
+    while (pages[end - 1].number + 1 < block + FRAMES_RUN &&
+           next_of_run(granted, &pages[end - 1], 1, &pages[end]))
+        end++;
+    return pages_map(windows, &pages[first], end - first);
+}
+
+/* Can the present space have a window with the address?  Then *index is that window's. */
+static bool windows_reach(const struct mmu *mmu, enum shadow_view_id view, gva_t gva,
+                          unsigned *index)
+{
+    *index = gva.v >> 32 & (WINDOWS_INDEXES - 1);
+    return windows_open(mmu, view) && (int64_t)gva.v >> 47 == (*index >= HALF ? -1 : 0) &&
+           (*index < HALF || view != VIEW_USER);
+}
+
+bool windows_fill(struct mmu *mmu, enum shadow_view_id view, gva_t gva)
 {
     struct window_page wanted;
-    if (!windows_open(mmu) || gva.v >> 32 >= WINDOWS_USER_INDEXES ||
-        !page_wanted(mmu, gva.v, &wanted))
+    unsigned index;
+    if (!windows_reach(mmu, view, gva, &index))
         return false;
-    make_room(mmu);
-    if (!mmu->windows->open)
+    struct windows *windows = &mmu->windows[view];
+    struct mmu_granted granted = MMU_GRANTED(mmu, view);
+    if (!page_of_view(windows, gva.v, &wanted) && !page_granted(&granted, gva, &wanted))
         return false;
-    wanted.window = window_get(mmu, (unsigned)(gva.v >> 32));
-    if (!wanted.window || (!page_refill(mmu, &wanted) && !page_map(mmu, &wanted))) {
-        space_give_up(mmu, errno);
+    make_room(windows);
+    if (!windows->open)
+        return false;
+    wanted.window = window_get(windows, index);
+    if (!wanted.window ||
+        (!page_refill(windows, &wanted) && !fill_run(windows, &granted, &wanted))) {
+        space_give_up(windows, errno);
         return false;
     }
     return true;
 }
 
-bool windows_has(const struct mmu *mmu, gva_t gva, bool write)
+bool windows_has(const struct mmu *mmu, enum shadow_view_id view, gva_t gva, bool write)
 {
-    if (!windows_open(mmu) || gva.v >> 32 >= WINDOWS_USER_INDEXES)
+    unsigned index;
+    if (!windows_reach(mmu, view, gva, &index))
         return false;
-    const struct window *window = window_find(mmu->windows->present, (unsigned)(gva.v >> 32));
+    const struct windows *windows = &mmu->windows[view];
+    const struct window *window = window_find(windows->present, index);
     uint32_t id = window ? window->page_at[gva.v % WINDOW_BYTES >> PAGE_SHIFT] : 0;
-    return id && (!write || mmu->windows->pages[id].writable);
+    return id && (!write || windows->pages[id].writable);
 }
 
 /* --- what takes pages away */
 
-static void window_drop_address(struct mmu *mmu, struct window *window, uint64_t linear,
+/* Was any page there? */
+static bool window_drop_address(struct windows *windows, struct window *window, uint64_t linear,
                                 bool only_global)
 {
-    const struct window_page *pages = mmu->windows->pages;
+    const uint64_t had = windows->count.unmapped;
+    const struct window_page *pages = windows->pages;
     const uint64_t number = linear % WINDOW_BYTES >> PAGE_SHIFT;
     for (uint32_t shifts = window->large_shifts | 1u << PAGE_SHIFT; shifts; shifts &= shifts - 1) {
         unsigned shift = (unsigned)__builtin_ctz(shifts);
@@ -377,98 +458,149 @@ static void window_drop_address(struct mmu *mmu, struct window *window, uint64_t
             uint32_t id = window->page_at[n];
             if ((pages[id].page_shift == shift || n == number) &&
                 (pages[id].global || !only_global))
-                page_drop(mmu, id);
+                page_drop(windows, id);
         }
     }
+    return windows->count.unmapped != had;
 }
 
 /* WHY: a page that is taken away and comes again costs a fault and two calls of the host. */
-static void space_note_drop(struct mmu *mmu, struct windows_space *space)
+static void space_note_drop(struct windows *windows, struct windows_space *space)
 {
     space->drops++;
-    if (!space->open || !mmu->windows->options.earn_ticks || space->drops <= DROPS_MAX)
+    if (!space->open || !windows->options.earn_ticks || space->drops <= DROPS_MAX)
         return;
-    space_close(mmu, space);
-    windows_update(mmu);
+    space_close(windows, space);
+    windows_update(windows);
+}
+
+/* WHY every flush of a user's counts: how a process begins foretells how it goes on.  The kernel
+ * flushes addresses of users. */
+static bool drop_counts(const struct windows *windows, bool had)
+{
+    return had || windows->view == VIEW_USER;
+}
+
+static void address_dropped(struct windows *windows, uint16_t pcid, uint64_t linear,
+                            bool only_global)
+{
+    bool had = false;
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
+        const struct windows_space *space = &windows->spaces[i];
+        if (space->stale || space->key.pcid != pcid)
+            continue; /* WHY: stale pages are compared before they are used */
+        struct window *window =
+            window_find(space, (unsigned)(linear >> 32 & (WINDOWS_INDEXES - 1)));
+        if (window && window_drop_address(windows, window, linear, only_global))
+            had |= space == windows->present;
+    }
+    if (windows->present->key.pcid == pcid && !only_global && drop_counts(windows, had))
+        space_note_drop(windows, windows->present);
 }
 
 void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, uint64_t linear,
                              bool only_global)
 {
-    if (linear >> 32 >= WINDOWS_USER_INDEXES)
-        return;
-    for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
-        const struct windows_space *of_space = &mmu->windows->spaces[i];
-        if (of_space->stale || of_space->key.pcid != space->pcid)
-            continue; /* WHY: stale pages are compared before they are used */
-        struct window *window = window_find(of_space, (unsigned)(linear >> 32));
-        if (window)
-            window_drop_address(mmu, window, linear, only_global);
-    }
-    if (mmu->windows->present->key.pcid == space->pcid && !only_global)
-        space_note_drop(mmu, mmu->windows->present);
+    const bool lower = linear >> 47 == 0;
+    for (unsigned view = lower ? 0 : VIEW_SUPERVISOR; view < WINDOWS_VIEWS; view++)
+        address_dropped(&mmu->windows[view], space->pcid, linear, only_global);
 }
 
-void windows_pages_dropped(struct mmu *mmu, ppn_t first, uint64_t count)
+static void pages_dropped(struct windows *windows, ppn_t first, uint64_t count)
 {
-    struct windows *windows = mmu->windows;
     if (count == 1) {
-        uint64_t index = physmem_ram_index(mmu->physmem, first);
+        uint64_t index = physmem_ram_index(windows->mmu->physmem, first);
         while (index != PHYSMEM_NOT_RAM && windows->of_ram[index])
-            page_drop(mmu, windows->of_ram[index]);
+            page_drop(windows, windows->of_ram[index]);
         return;
     }
     for (uint32_t id = 1; id < windows->page_fresh; id++)
         if (windows->pages[id].window && windows->pages[id].ppn - first.v < count)
-            page_drop(mmu, id);
+            page_drop(windows, id);
+}
+
+void windows_pages_dropped(struct mmu *mmu, ppn_t first, uint64_t count)
+{
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++)
+        pages_dropped(&mmu->windows[view], first, count);
+}
+
+static void page_protected(struct windows *windows, uint64_t index)
+{
+    uint32_t id = windows->of_ram[index];
+    while (id) {
+        if (page_set_writable(&windows->pages[id], false)) {
+            id = windows->pages[id].next;
+        } else {
+            page_drop(windows, id);
+            id = windows->of_ram[index];
+        }
+    }
 }
 
 void windows_page_protected(struct mmu *mmu, ppn_t ppn)
 {
-    uint64_t index = physmem_ram_index(mmu->physmem, ppn);
-    uint32_t id = index == PHYSMEM_NOT_RAM ? 0 : mmu->windows->of_ram[index];
-    while (id) {
-        if (page_set_writable(&mmu->windows->pages[id], false)) {
-            id = mmu->windows->pages[id].next;
-        } else {
-            page_drop(mmu, id);
-            id = mmu->windows->of_ram[index];
-        }
-    }
+    const uint64_t index = physmem_ram_index(mmu->physmem, ppn);
+    for (unsigned view = 0; index != PHYSMEM_NOT_RAM && view < WINDOWS_VIEWS; view++)
+        page_protected(&mmu->windows[view], index);
 }
 
 /* --- the whole */
 
-int windows_init(struct mmu *mmu, int64_t *deltas, const struct windows_options *options,
-                 struct error *error)
+/* False when out of memory. */
+static bool view_init(struct windows *windows, struct mmu *mmu, int64_t *deltas,
+                      const struct windows_options *options)
 {
-    struct windows *windows = calloc(1, sizeof *windows);
-    if (windows) {
-        windows->options = *options;
-        if (windows->options.max_areas < PAGE_AREAS_MAX)
-            windows->options.max_areas = PAGE_AREAS_MAX;
-        windows->pages = calloc(windows->options.max_areas + UINT64_C(1), sizeof *windows->pages);
-        windows->of_ram = calloc(mmu->physmem->ram_bytes >> PAGE_SHIFT, sizeof *windows->of_ram);
+    unsigned *max_areas = &windows->options.max_areas[windows->view];
+    windows->mmu = mmu;
+    windows->deltas = deltas;
+    windows->options = *options;
+    if (*max_areas < PAGE_AREAS_MAX)
+        *max_areas = PAGE_AREAS_MAX;
+    windows->pages = calloc(*max_areas + UINT64_C(1), sizeof *windows->pages);
+    windows->of_ram = calloc(mmu->physmem->ram_bytes >> PAGE_SHIFT, sizeof *windows->of_ram);
+    windows->page_fresh = 1;
+    for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
+        delta_close(windows, index);
+    windows->present = &windows->spaces[0];
+    windows->present->key = key_of_registers(mmu);
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
+        space_close(windows, &windows->spaces[i]);
+    return windows->pages && windows->of_ram;
+}
+
+static void view_free(struct windows *windows)
+{
+    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
+        space_empty(windows, &windows->spaces[i]);
+    while (windows->unused) {
+        struct window *window = windows->unused;
+        windows->unused = window->next_unused;
+        window_release(window);
     }
-    if (!windows || !windows->pages || !windows->of_ram) {
-        if (windows) {
-            free(windows->pages);
-            free(windows->of_ram);
-        }
+    free(windows->pages);
+    free(windows->of_ram);
+}
+
+int windows_init(struct mmu *mmu, int64_t (*deltas)[WINDOWS_INDEXES],
+                 const struct windows_options *options, struct error *error)
+{
+    struct windows *windows = calloc(WINDOWS_VIEWS, sizeof *windows);
+    bool done = windows;
+    for (unsigned view = 0; windows && view < WINDOWS_VIEWS; view++) {
+        windows[view].view = (enum shadow_view_id)view;
+        done &= view_init(&windows[view], mmu, deltas[view], options);
+    }
+    if (!done) {
+        for (unsigned view = 0; windows && view < WINDOWS_VIEWS; view++)
+            view_free(&windows[view]);
         free(windows);
         return error_set(error, ENOMEM,
                          "no host memory for the lists of the window tier; lower -m");
     }
-    windows->deltas = deltas;
-    windows->page_fresh = 1;
-    for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
-        delta_close(windows, index);
     mmu->windows = windows;
-    windows->present = &windows->spaces[0];
-    windows->present->key = key_of_registers(mmu);
-    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
-        space_close(mmu, &windows->spaces[i]);
-    windows_update(mmu);
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++)
+        windows_update(&windows[view]);
     return 0;
 }
 
@@ -477,46 +609,36 @@ void windows_free(struct mmu *mmu)
     struct windows *windows = mmu->windows;
     if (!windows)
         return;
-    for (unsigned i = 0; i < WINDOWS_SPACES; i++)
-        space_empty(mmu, &windows->spaces[i]);
-    space_set_open(mmu, windows->present, false);
-    windows_update(mmu);
-    while (windows->unused) {
-        struct window *window = windows->unused;
-        windows->unused = window->next_unused;
-        window_release(window);
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++) {
+        space_set_open(&windows[view], windows[view].present, false);
+        windows_update(&windows[view]);
+        view_free(&windows[view]);
     }
-    free(windows->pages);
-    free(windows->of_ram);
     free(windows);
     mmu->windows = NULL;
 }
 
-bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva)
+bool windows_linear(const struct mmu *mmu, enum shadow_view_id view, uint64_t host, gva_t *gva)
 {
-    const struct windows_space *space = mmu->windows->present;
+    const struct windows_space *space = mmu->windows[view].present;
     for (unsigned i = 0; i < space->window_count; i++) {
         const struct window *window = space->windows[i];
         const uint64_t offset = host - (uintptr_t)window->base;
         if (offset >= WINDOW_BYTES)
             continue;
-        *gva = GVA(((uint64_t)window->index << 32) + offset);
+        *gva = GVA(window_start(window) + offset);
         return true;
     }
     return false;
 }
 
-void windows_describe(const struct mmu *mmu, FILE *out)
+static void describe(const struct windows *windows, FILE *out)
 {
-    const struct windows *windows = mmu->windows;
-    if (!windows) {
-        fprintf(out, "windows: none\n");
-        return;
-    }
     const struct windows_space *space = windows->present;
     const struct windows_count *count = &windows->count;
     fprintf(out,
-            "windows: present space %s with %u of %u windows; spaces opened %llu, closed %llu\n",
+            "%s windows: present space %s with %u of %u windows; spaces opened %llu, closed %llu\n",
+            view_names[windows->view],
             space->open       ? "open"
             : space->given_up ? "given up"
                               : "not open",
@@ -524,9 +646,17 @@ void windows_describe(const struct mmu *mmu, FILE *out)
             (unsigned long long)count->closed);
     fprintf(out, "  pages %llu now in %llu of %u host areas; %llu filled, %llu unmapped\n",
             (unsigned long long)count->pages, (unsigned long long)count->areas,
-            windows->options.max_areas, (unsigned long long)count->fills,
+            windows->options.max_areas[windows->view], (unsigned long long)count->fills,
             (unsigned long long)count->unmapped);
     fprintf(out, "  flushes %llu, evictions %llu; the host refused: %s\n",
             (unsigned long long)count->flushes, (unsigned long long)count->evictions,
             windows->refusal ? strerror(windows->refusal) : "nothing");
+}
+
+void windows_describe(const struct mmu *mmu, FILE *out)
+{
+    if (!mmu->windows)
+        fprintf(out, "windows: none\n");
+    for (unsigned view = 0; mmu->windows && view < WINDOWS_VIEWS; view++)
+        describe(&mmu->windows[view], out);
 }

@@ -1,14 +1,16 @@
-/* The window tier of the shadow MMU: what the user view grants, held in the host's own page tables.
+/* The window tier of the shadow MMU: what a view grants, held in the host's own page tables.
  *
  * The guest's linear space is cut into windows of 4 GiB; bits 32..47 of an address are its index.
  * An open window is a host reservation of 4 GiB with a guard of a little over 2 GiB on either side,
  * and a page in it is a mapping of the machine frame itself, read-only or read-write.  For an
- * access of the guest's user code, host = linear + deltas[linear >> 32 & 0xffff]; a host SIGSEGV is
- * the shadow miss.  The index may be taken of the linear address or of any address up to 2 GiB from
+ * access of the guest's, host = linear + deltas[linear >> 32 & 0xffff]; a host SIGSEGV is the
+ * shadow miss.  The index may be taken of the linear address or of any address up to 2 GiB from
  * it: closed indexes and the guards are made for both, whatever bits 48..63 are.
  *
- * Each address space has its own windows: one for each PCID and root of the guest's tables (under
- * PAE the four PDPTEs) in recent use.  A flush does not empty them.  It makes what they hold stale,
+ * User and supervisor code have windows apart, each with deltas of its own, which follow VIEW_USER
+ * and VIEW_SUPERVISOR.  (What SMAP lifted adds to that is left to the soft tier.)  So has each
+ * address space: one for each PCID and root of the guest's tables (under PAE the four PDPTEs) in
+ * recent use.  A flush does not empty them.  It makes what they hold stale,
  * and before a stale space's pages can be reached again each is compared with the guest's tables
  * and kept if a walk would now grant exactly that, without setting an A bit (SDM 3A §4.10.3.1:
  * after a flush what is cached may come from any walk since).  So whom a space is kept for is only
@@ -18,12 +20,13 @@
  *
  * Must not know: translated code, signals.  Nothing here may be called in a signal handler.
  *
- * INV-1: a page of the present space grants no more than the user view's entry did when it was
- *        filled from it, or than the guest's tables did when it was last compared with them; no
+ * INV-1: a page of the present space grants no more than the view's entry did when it was filled
+ *        from it, or than the guest's tables did when it was filled beside another, or last
+ *        compared with them; no
  *        flush of its PCID or of its address came later.  Mere eviction of the entry leaves it.
- * INV-2: deltas[] is of the present space: an index without an open window leads to no host
- *        address that user code can reach.
- * INV-3: the windows' host mappings (VMAs) are at most options.max_areas, and one a window.
+ * INV-2: deltas[] is of the present space: an index without an open window, and bits 48..63 that
+ *        are not copies of bit 47, lead to no host address that can be reached.
+ * INV-3: a view's host mappings (VMAs) are at most options.max_areas, and one a window.
  * INV-4: every page, also of a stale space, maps what its PPN does now, and read-only if that holds
  *        code.
  * INV-5: a space that is not stale has missed no flush of its PCID or of an address.
@@ -35,17 +38,18 @@
 
 enum {
     WINDOWS_INDEXES = 65536,
-    WINDOWS_USER_INDEXES = 0x8000, /* the lower half: only these may be open */
+    WINDOWS_VIEWS = 2, /* VIEW_USER, VIEW_SUPERVISOR */
     WINDOWS_PER_SPACE = 32,
     WINDOWS_SPACES = 16,
 };
 
 struct windows_options {
-    unsigned max_areas;  /* host mappings (VMAs) in all, of pages and of gaps between; at least 2 */
+    /* By view: host mappings (VMAs) in all, of pages and of gaps between; at least 2. */
+    unsigned max_areas[WINDOWS_VIEWS];
     unsigned earn_ticks; /* see windows_tick(); 0: every space is open from the start */
 };
 
-#define WINDOWS_DEFAULTS ((struct windows_options){.max_areas = 40000, .earn_ticks = 3})
+#define WINDOWS_DEFAULTS ((struct windows_options){.max_areas = {40000, 20000}, .earn_ticks = 3})
 
 struct windows_count {
     uint64_t opened, closed;     /* spaces */
@@ -77,7 +81,10 @@ struct windows_space {
     bool given_up; /* not to be opened before a flush while it is present */
 };
 
+/* Those of one view. */
 struct windows {
+    struct mmu *mmu;
+    enum shadow_view_id view;
     bool open;       /* the present space is */
     int refusal;     /* errno of the host's first, or 0 */
     int64_t *deltas; /* the caller's */
@@ -92,18 +99,18 @@ struct windows {
     uint32_t *of_ram;               /* by RAM page index: the first of its pages */
 };
 
-/* Gives the mmu windows; `deltas` has WINDOWS_INDEXES elements, which are kept current from now on
- * until windows_free().  Negative errno when out of memory. */
-int windows_init(struct mmu *mmu, int64_t *deltas, const struct windows_options *options,
-                 struct error *error);
+/* Gives the mmu windows, the views closed until they have earned theirs; deltas[view] is kept
+ * current from now on until windows_free().  Negative errno when out of memory. */
+int windows_init(struct mmu *mmu, int64_t (*deltas)[WINDOWS_INDEXES],
+                 const struct windows_options *options, struct error *error);
 /* No-op without windows; closes every delta.  mmu_free() does it too. */
 void windows_free(struct mmu *mmu);
 
-/* Does the present space have windows, so that deltas[] may be used?  mmu->windows_changed is
- * called after each change of the answer. */
-static inline bool windows_open(const struct mmu *mmu)
+/* Does the present space have windows for the view, so that deltas[view] may be used?
+ * mmu->windows_changed is called after each change of the answer. */
+static inline bool windows_open(const struct mmu *mmu, enum shadow_view_id view)
 {
-    return mmu->windows && mmu->windows->open;
+    return mmu->windows && mmu->windows[view].open;
 }
 
 /* The delta of an index that is not open (SDM 1 §3.3.7.1: canonical addresses). */
@@ -113,23 +120,24 @@ static inline int64_t windows_closed_delta(unsigned index)
     return (int64_t)(index < 0x7ffe ? beyond : beyond - ((uint64_t)index << 32));
 }
 
-/* User code of the present space has been seen running at a timer tick (of some milliseconds).  A
- * space opens after options.earn_ticks of these without a flush while it is present.  Open, it
- * stays so while flushes leave it most of its pages.  One that loses most of them several times,
- * each within that many ticks of the last, or that costs more to compare than its ticks are worth,
- * is emptied and has to earn again; so is one with many addresses flushed between two ticks, and
- * such a tick earns nothing. */
-void windows_tick(struct mmu *mmu);
-/* Puts the page of `gva` as the present user view has it into its window, or gives what is there
- * the rights and the frame that the view has now: read-write exactly if writes are direct there.
- * False, and nothing is mapped for it: the space is not open (any more), the view has no direct
- * reads of the page, or the page is not RAM or not in the lower half. */
-bool windows_fill(struct mmu *mmu, gva_t gva);
+/* Code of the present space and that privilege has been seen running at a timer tick (of some
+ * milliseconds).  A space opens after options.earn_ticks of these without a flush while it is
+ * present.  Open, it stays so while flushes leave it most of its pages.  One that loses most of
+ * them several times, each within that many ticks of the last, or that costs more to compare than
+ * its ticks are worth, is emptied and has to earn again; so is one with many addresses flushed
+ * between two ticks, and such a tick earns nothing. */
+void windows_tick(struct mmu *mmu, enum shadow_view_id view);
+/* Puts the page of `gva` as the present soft tier's view has it, or else as a walk would grant it
+ * without setting an A or D bit, into its window, and perhaps some around it; or gives what is
+ * there the rights and the frame that the view has now: read-write exactly if writes are direct
+ * there.  False, and nothing is mapped for it: the space is not open (any more), the view has no
+ * direct reads of the page, or the page is not RAM or, for VIEW_USER, not in the lower half. */
+bool windows_fill(struct mmu *mmu, enum shadow_view_id view, gva_t gva);
 /* Does the present space's window have the page, for writes too if `write`? */
-bool windows_has(const struct mmu *mmu, gva_t gva, bool write);
+bool windows_has(const struct mmu *mmu, enum shadow_view_id view, gva_t gva, bool write);
 /* Does the host address lie in an open window of the present space?  Then *gva is what it is of. */
-bool windows_linear(const struct mmu *mmu, uint64_t host, gva_t *gva);
-/* Two or three lines for the monitor. */
+bool windows_linear(const struct mmu *mmu, enum shadow_view_id view, uint64_t host, gva_t *gva);
+/* Some lines for the monitor. */
 void windows_describe(const struct mmu *mmu, FILE *out);
 
 /* For shadow.c, with mmu->windows set: the same was done to the soft tier. */
@@ -144,7 +152,8 @@ void windows_settle(struct mmu *mmu);
 /* Is the RAM page of that index in a window? */
 static inline bool windows_have_ram(const struct mmu *mmu, uint64_t index)
 {
-    return mmu->windows && mmu->windows->of_ram[index];
+    return mmu->windows &&
+           (mmu->windows[VIEW_USER].of_ram[index] || mmu->windows[VIEW_SUPERVISOR].of_ram[index]);
 }
 
 #endif

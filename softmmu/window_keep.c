@@ -1,4 +1,4 @@
-/* After a flush: which pages of a window are still what the guest's tables grant user code.
+/* After a flush: which pages of a window are still what the guest's tables grant code of their view.
  *
  * A page stays if a walk would now find the same PPN, readable, with every A bit set: a walk that
  * has to set one must be taken.  It stays read-write only if a write would find D set too.
@@ -18,7 +18,7 @@ static enum verdict page_judge(struct mmu_granted *granted, struct window_page *
 {
     struct mmu *mmu = granted->mmu;
     struct window *window = page->window;
-    const gva_t gva = GVA((uint64_t)window->index << 32 | (uint64_t)page->number << PAGE_SHIFT);
+    const gva_t gva = GVA(window_start(window) + ((uint64_t)page->number << PAGE_SHIFT));
     const ppn_t ppn = PPN(page->ppn);
     struct translation found;
     if (!mmu_granted(granted, gva, &found) || gpa_ppn(found.gpa).v != ppn.v)
@@ -33,11 +33,11 @@ static enum verdict page_judge(struct mmu_granted *granted, struct window_page *
                                                                                       : KEEP;
 }
 
-static bool run_apply(struct mmu *mmu, struct window *window, const struct run *run)
+static bool run_apply(struct windows *windows, struct window *window, const struct run *run)
 {
     if (run->verdict == DROP)
-        return window_drop_range(mmu, window, run->first, run->end);
-    return run->verdict == KEEP || window_protect_range(mmu, window, run->first, run->end);
+        return window_drop_range(windows, window, run->first, run->end);
+    return run->verdict == KEEP || window_protect_range(windows, window, run->first, run->end);
 }
 
 /* Pages to drop are joined over gaps, where nothing is that a mapping could take away. */
@@ -46,22 +46,22 @@ static bool run_goes_on(const struct run *run, enum verdict verdict, uint64_t nu
     return run->verdict == verdict && (verdict == DROP || number == run->end);
 }
 
-void window_compare(struct mmu *mmu, struct window *window)
+void window_compare(struct windows *windows, struct window *window)
 {
-    struct mmu_granted granted = MMU_GRANTED(mmu);
+    struct mmu_granted granted = MMU_GRANTED(windows->mmu, windows->view);
     struct run run = {.verdict = KEEP};
     window->large_shifts = 0;
     for (uint64_t n = window_next(window, 0); n < WINDOW_PAGES; n = window_next(window, n + 1)) {
-        enum verdict verdict = page_judge(&granted, &mmu->windows->pages[window->page_at[n]]);
+        enum verdict verdict = page_judge(&granted, &windows->pages[window->page_at[n]]);
         if (!run_goes_on(&run, verdict, n)) {
-            if (!run_apply(mmu, window, &run)) {
-                window_empty(mmu, window);
+            if (!run_apply(windows, window, &run)) {
+                window_empty(windows, window);
                 return;
             }
             run = (struct run){.verdict = verdict, .first = n};
         }
         run.end = n + 1;
     }
-    if (!run_apply(mmu, window, &run))
-        window_empty(mmu, window);
+    if (!run_apply(windows, window, &run))
+        window_empty(windows, window);
 }

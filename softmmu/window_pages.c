@@ -47,18 +47,17 @@ static unsigned areas_of(const struct window *window, uint32_t number)
            window_has_at(window, (uint64_t)number + 1);
 }
 
-static uint32_t *ram_list(const struct mmu *mmu, uint64_t ppn)
+static uint32_t *ram_list(const struct windows *windows, uint64_t ppn)
 {
-    return &mmu->windows->of_ram[physmem_ram_index(mmu->physmem, PPN(ppn))];
+    return &windows->of_ram[physmem_ram_index(windows->mmu->physmem, PPN(ppn))];
 }
 
 /* Puts a record whose page is mapped where it is found. */
-static void page_link(struct mmu *mmu, uint32_t id)
+static void page_link(struct windows *windows, uint32_t id)
 {
-    struct windows *windows = mmu->windows;
     struct window_page *page = &windows->pages[id];
     struct window *window = page->window;
-    uint32_t number = page->number, *ram = ram_list(mmu, page->ppn);
+    uint32_t number = page->number, *ram = ram_list(windows, page->ppn);
     page->next = *ram;
     page->previous = 0;
     if (*ram)
@@ -77,13 +76,12 @@ static void page_link(struct mmu *mmu, uint32_t id)
 }
 
 /* Frees a record whose page is not mapped any more. */
-static void page_forget(struct mmu *mmu, uint32_t id)
+static void page_forget(struct windows *windows, uint32_t id)
 {
-    struct windows *windows = mmu->windows;
     struct window_page *page = &windows->pages[id];
     struct window *window = page->window;
     uint32_t number = page->number;
-    *(page->previous ? &windows->pages[page->previous].next : ram_list(mmu, page->ppn)) =
+    *(page->previous ? &windows->pages[page->previous].next : ram_list(windows, page->ppn)) =
         page->next;
     if (page->next)
         windows->pages[page->next].previous = page->previous;
@@ -115,47 +113,48 @@ static void window_forget_range(struct window *window)
     window->large_shifts = 0;
 }
 
-static void window_forget_pages(struct mmu *mmu, struct window *window, uint64_t first,
+static void window_forget_pages(struct windows *windows, struct window *window, uint64_t first,
                                 uint64_t end)
 {
     for (uint64_t n = window_next(window, first); n < end; n = window_next(window, n + 1))
-        page_forget(mmu, window->page_at[n]);
+        page_forget(windows, window->page_at[n]);
 }
 
-void window_empty(struct mmu *mmu, struct window *window)
+void window_empty(struct windows *windows, struct window *window)
 {
     if (window->page_count) {
         /* WHY: it begins and ends at borders of areas, so the host need not split one. */
         BUG_ON(!window_hide(window, window->low, window->high - window->low + 1));
-        window_forget_pages(mmu, window, 0, WINDOW_PAGES);
+        window_forget_pages(windows, window, 0, WINDOW_PAGES);
     }
     window_forget_range(window);
 }
 
-bool window_drop_range(struct mmu *mmu, struct window *window, uint64_t first, uint64_t end)
+bool window_drop_range(struct windows *windows, struct window *window, uint64_t first, uint64_t end)
 {
     if (!window_hide(window, first, end - first))
         return false;
-    window_forget_pages(mmu, window, first, end);
+    window_forget_pages(windows, window, first, end);
     return true;
 }
 
-bool window_protect_range(struct mmu *mmu, struct window *window, uint64_t first, uint64_t end)
+bool window_protect_range(struct windows *windows, struct window *window, uint64_t first,
+                          uint64_t end)
 {
     if (mprotect(window->base + (first << PAGE_SHIFT), (end - first) << PAGE_SHIFT, PROT_READ) < 0)
         return false;
     for (uint64_t n = first; n < end; n++)
-        mmu->windows->pages[window->page_at[n]].writable = false;
+        windows->pages[window->page_at[n]].writable = false;
     return true;
 }
 
-void page_drop(struct mmu *mmu, uint32_t id)
+void page_drop(struct windows *windows, uint32_t id)
 {
-    const struct window_page *page = &mmu->windows->pages[id];
+    const struct window_page *page = &windows->pages[id];
     if (likely(window_hide(page->window, page->number, 1)))
-        page_forget(mmu, id);
+        page_forget(windows, id);
     else /* WHY: the host had joined areas, and has no more for splitting them */
-        window_empty(mmu, page->window);
+        window_empty(windows, page->window);
 }
 
 bool page_set_writable(struct window_page *page, bool writable)
@@ -169,19 +168,20 @@ bool page_set_writable(struct window_page *page, bool writable)
     return true;
 }
 
-bool page_map(struct mmu *mmu, const struct window_page *wanted)
+bool pages_map(struct windows *windows, const struct window_page *wanted, unsigned count)
 {
-    struct windows *windows = mmu->windows;
     struct window *window = wanted->window;
     /* WHY no MAP_POPULATE: measured, it costs what the page fault at the first access does. */
-    if (mmap(window->base + ((uint64_t)wanted->number << PAGE_SHIFT), PAGE_BYTES,
+    if (mmap(window->base + ((uint64_t)wanted->number << PAGE_SHIFT), count * PAGE_BYTES,
              wanted->writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED | MAP_SHARED,
-             mmu->physmem->frames->fd, (off_t)wanted->mpn << PAGE_SHIFT) == MAP_FAILED)
+             windows->mmu->physmem->frames->fd, (off_t)wanted->mpn << PAGE_SHIFT) == MAP_FAILED)
         return false;
-    uint32_t id = page_take(windows);
-    windows->pages[id] = *wanted;
-    page_link(mmu, id);
-    windows->count.fills++;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t id = page_take(windows);
+        windows->pages[id] = wanted[i];
+        page_link(windows, id);
+    }
+    windows->count.fills += count;
     return true;
 }
 

@@ -37,25 +37,33 @@ struct window {
     struct window *next_unused;
 };
 
+/* The linear address of its first byte: canonical. */
+static inline uint64_t window_start(const struct window *window)
+{
+    return (uint64_t)(int16_t)window->index << 32;
+}
+
 /* NULL, and errno, when the host refuses. */
 struct window *window_reserve(void);
 void window_release(struct window *window);
 /* The number of the first page there is from `from` on, or WINDOW_PAGES. */
 uint64_t window_next(const struct window *window, uint64_t from);
-void window_empty(struct mmu *mmu, struct window *window);
+void window_empty(struct windows *windows, struct window *window);
 /* Takes all pages of [first, end) away; false, and nothing is done, when the host refuses. */
-must_check bool window_drop_range(struct mmu *mmu, struct window *window, uint64_t first,
+must_check bool window_drop_range(struct windows *windows, struct window *window, uint64_t first,
                                   uint64_t end);
 /* Takes the write right from [first, end), where every page is; false when the host refuses. */
-must_check bool window_protect_range(struct mmu *mmu, struct window *window, uint64_t first,
+must_check bool window_protect_range(struct windows *windows, struct window *window, uint64_t first,
                                      uint64_t end);
 /* Keeps what the present tables grant, drops the rest (INV-1). */
-void window_compare(struct mmu *mmu, struct window *window);
+void window_compare(struct windows *windows, struct window *window);
 
-/* False when the host refuses. */
-must_check bool page_map(struct mmu *mmu, const struct window_page *wanted);
+/* Maps pages that are neighbours in window and machine, of the same rights.  False when the host
+ * refuses. */
+must_check bool pages_map(struct windows *windows, const struct window_page *wanted,
+                          unsigned count);
 must_check bool page_set_writable(struct window_page *page, bool writable);
 /* The page, or, if the host refuses that, all of the window's. */
-void page_drop(struct mmu *mmu, uint32_t id);
+void page_drop(struct windows *windows, uint32_t id);
 
 #endif

@@ -79,13 +79,15 @@ static bool start_again(struct cpu *cpu, const struct start *start, struct rando
 }
 
 /* False at a difference. */
-static bool run_program(uint64_t number)
+static bool run_program(uint64_t number, enum windows_use windows)
 {
     struct random dice = {(number + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1};
     uint64_t seed = random_next(&dice) | 1;
     enum fuzz_mode mode = seed >> 40 & (FUZZ_MODES - 1);
     struct fuzz_code code;
     prepare(&rig, seed, &code);
+    if (windows == WINDOWS_ALWAYS)
+        hide_tables(&rig);
     struct start start = note_start(rig.cpu);
     for (unsigned round = 0; round < ROUNDS; round++) {
         turns = 0;
@@ -138,7 +140,7 @@ static void run_programs(enum windows_use windows)
     begin(windows);
     while (compared < wanted && differences < REPORT_MAX) {
         const uint64_t before = lockstep_counts(lockstep)->instructions;
-        bool agrees = run_program(number++);
+        bool agrees = run_program(number++, windows);
         compared += lockstep_counts(lockstep)->instructions - before;
         if (agrees)
             continue;

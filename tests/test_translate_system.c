@@ -167,7 +167,7 @@ Test(translate_system, the_common_case_stays_in_translated_code)
     rig_free(&rig);
 }
 
-Test(translate_system, windows_are_for_user_code_alone)
+Test(translate_system, each_privilege_has_windows_of_its_own)
 {
     enum { AFTER_CALL = USER_AT + 8 };
     struct rig rig;
@@ -177,10 +177,10 @@ Test(translate_system, windows_are_for_user_code_alone)
     run_calls(&rig, WINDOWS_ALWAYS);
     const struct cpu *cpu = rig.cpu;
     const uint32_t mode = cpu->mode & ~(uint32_t)MODE_WINDOW;
-    cr_assert(block_at(cpu, AFTER_CALL, mode | MODE_WINDOW));
-    cr_assert_not(block_at(cpu, AFTER_CALL, mode));
-    cr_assert(block_at(cpu, ENTRY_AT, mode));
-    cr_assert_not(block_at(cpu, ENTRY_AT, mode | MODE_WINDOW));
+    cr_assert(block_at(cpu, AFTER_CALL, mode | MODE_WINDOW_USER));
+    cr_assert_not(block_at(cpu, AFTER_CALL, mode | MODE_WINDOW_SUPERVISOR));
+    cr_assert(block_at(cpu, ENTRY_AT, mode | MODE_WINDOW_SUPERVISOR));
+    cr_assert_not(block_at(cpu, ENTRY_AT, mode | MODE_WINDOW_USER));
     translator_detach(rig.cpu);
     rig_free(&rig);
 }

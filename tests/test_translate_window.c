@@ -1,6 +1,6 @@
-/* User code that reaches its data through windows ends as the interpreter's does: every form of
- * operand, at page ends, window ends and the ends of the user's half, whatever the pages are; in
- * several machines at a time, and when the host gives few mappings.
+/* User and kernel code that reaches its data through windows ends as the interpreter's does: every
+ * form of operand, at page ends, window ends and the ends of either half, whatever the pages are;
+ * in several machines at a time, and when the host gives few mappings.
  */
 #include "tests/window_rig.h"
 
@@ -9,32 +9,33 @@
 enum { RUNS = 120, RUNS_PER_LOAD = 12 };
 
 /* The same with every register's operand in another window. */
-static struct start spread_start(void)
+static struct start spread_start(unsigned place_count)
 {
     struct start start = plain_start(true);
     for (unsigned i = 0; i < 16; i++)
         if (i != R8 && (i == RBX || i >= RSP))
-            start.regs[i] = places[i % PLACES] + PAGE_BYTES + 0x200 + 0x20 * i;
+            start.regs[i] = places[i % place_count] + PAGE_BYTES + 0x200 + 0x20 * i;
     return start;
 }
 
 static bool check_stays(struct pair *pair)
 {
     struct start start = plain_start(pair->program->code_64);
-    for (start.place = PLACES; start.place-- > 0;)
+    for (start.place = places_of(pair); start.place-- > 0;)
         if (!run(pair, &start, false))
             return false;
     start.place = 0;
     if (!check_quiet(pair, start))
         return false;
     return !pair->program->code_64 || pair->program->one_window ||
-           check_quiet(pair, spread_start());
+           check_quiet(pair, spread_start(places_of(pair)));
 }
 
-static void run_programs(const struct program *programs, unsigned count, uint64_t seed)
+static void run_programs(const struct program *programs, unsigned count, bool supervisor,
+                         uint64_t seed)
 {
     struct pair pair;
-    pair_init(&pair);
+    pair_init_as(&pair, supervisor);
     struct random dice = {seed};
     const struct translator *translator = translator_of(pair.translated.rig.cpu);
     for (unsigned n = 0; n < count; n++) {
@@ -46,7 +47,8 @@ static void run_programs(const struct program *programs, unsigned count, uint64_
         for (unsigned i = 0; i < RUNS; i++) {
             if (i % RUNS_PER_LOAD == 0)
                 load(&pair, &programs[n]);
-            const struct start start = random_start(&dice, programs[n].code_64);
+            const struct start start =
+                random_start_in(&dice, programs[n].code_64, places_of(&pair));
             if (!run(&pair, &start, random_next(&dice) >> 40 & 3)) {
                 cr_expect_fail("%s, run %u", programs[n].name, i);
                 break;
@@ -54,7 +56,8 @@ static void run_programs(const struct program *programs, unsigned count, uint64_
         }
     }
     cr_expect_gt(translator->count.window_faults, 10 * count);
-    cr_expect_gt(pair.translated.rig.cpu->mmu.windows->count.fills, 10 * count);
+    const struct windows *windows = pair.translated.rig.cpu->mmu.windows;
+    cr_expect_gt(windows[supervisor ? VIEW_SUPERVISOR : VIEW_USER].count.fills, 10 * count);
     pair_free(&pair);
 }
 
@@ -235,7 +238,12 @@ static const struct program programs_64[] = {
 
 Test(translate_window, operands_of_64_bit_code)
 {
-    run_programs(programs_64, ARRAY_LENGTH(programs_64), 88172645463325252);
+    run_programs(programs_64, ARRAY_LENGTH(programs_64), false, 88172645463325252);
+}
+
+Test(translate_window, operands_of_the_kernel_64)
+{
+    run_programs(programs_64, ARRAY_LENGTH(programs_64), true, 6364136223846793005);
 }
 
 PROGRAM_32(loads_32, "mov eax, [esi]\n mov ebx, [esi + 4]\n movzx ecx, word ptr [edi + 2]\n"
@@ -322,7 +330,12 @@ static const struct program programs_32[] = {
 
 Test(translate_window, operands_of_32_bit_code)
 {
-    run_programs(programs_32, ARRAY_LENGTH(programs_32), 2685821657736338717);
+    run_programs(programs_32, ARRAY_LENGTH(programs_32), false, 2685821657736338717);
+}
+
+Test(translate_window, operands_of_the_kernel_32)
+{
+    run_programs(programs_32, ARRAY_LENGTH(programs_32), true, 1442695040888963407);
 }
 
 /* --- the delta of a base that has moved */
@@ -359,14 +372,14 @@ Test(translate_window, windows_are_lost_and_come_back)
     struct pair pair;
     pair_init(&pair);
     struct windows *windows = pair.translated.rig.cpu->mmu.windows;
-    windows->options.max_areas = 6;
+    windows->options.max_areas[VIEW_USER] = 6;
     struct random dice = {1234567};
     for (unsigned n = 0; n < ARRAY_LENGTH(programs_64); n++) {
         load(&pair, &programs_64[n]);
         for (unsigned i = 0; i < 40; i++) {
             const struct start start = random_start(&dice, true);
             cr_assert(run(&pair, &start, true), "%s", programs_64[n].name);
-            const struct start spread = spread_start();
+            const struct start spread = spread_start(PLACES_USER);
             cr_assert(run(&pair, &spread, false), "%s", programs_64[n].name);
         }
     }

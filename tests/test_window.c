@@ -46,7 +46,7 @@ Test(window, closed_deltas_fault_on_the_host, .init = setup, .fini = teardown)
         for (unsigned t = 0; t < ARRAY_LENGTH(tops); t++)
             cr_assert(!host_reads((uint64_t)tops[t] << 48 | (uint64_t)indexes[i] << 32, NULL));
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
-        cr_assert_eq(deltas[index], windows_closed_delta(index));
+        cr_assert_eq(deltas[VIEW_USER][index], windows_closed_delta(index));
 }
 
 Test(window, an_open_window_is_of_canonical_addresses, .init = setup, .fini = teardown)
@@ -72,9 +72,9 @@ Test(window, an_open_window_is_of_canonical_addresses, .init = setup, .fini = te
                      MAP_FAILED, "nobody else's memory");
     }
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
-        cr_assert(index == 5 || deltas[index] == windows_closed_delta(index));
+        cr_assert(index == 5 || deltas[VIEW_USER][index] == windows_closed_delta(index));
     windows_free(&mmu);
-    cr_assert_eq(deltas[5], windows_closed_delta(5));
+    cr_assert_eq(deltas[VIEW_USER][5], windows_closed_delta(5));
 }
 
 /* --- filling */
@@ -109,7 +109,7 @@ Test(window, the_zero_page_is_never_written, .init = setup, .fini = teardown)
     check_page(0x6000, true, false);
     cr_assert(touch(0x6000, ACCESS_WRITE));
     check_page(0x6000, false, false); /* the page has a frame of its own now */
-    cr_assert(windows_fill(&mmu, GVA(0x6000)));
+    cr_assert(windows_fill(&mmu, VIEW_USER, GVA(0x6000)));
     check_page(0x6000, true, true);
     cr_assert_eq(*frames_host(&frames, FRAMES_ZERO), 0);
 }
@@ -127,7 +127,7 @@ Test(window, rights_follow_the_view, .init = setup, .fini = teardown)
     cr_assert(touch(LARGE, ACCESS_READ));
     mmu_view(&mmu, VIEW_USER)->info[15].page = SHADOW_NO;
     mmu_view(&mmu, VIEW_USER)->entries[15] = shadow_entry_none(15);
-    cr_assert(!windows_fill(&mmu, GVA(0xf000)));
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0xf000)));
     check_page(0xf000, true, true);
     cr_assert(miss(0xf000, ACCESS_READ));
     check_page(0xf000, true, false);
@@ -150,20 +150,20 @@ Test(window, only_ram_of_the_lower_half_is_mapped, .init = setup, .fini = teardo
     poke(0x4000, ROM_PPN << 12 | P | U);
     physmem_set_low(&physmem, ROM_PPN << 12, PAGE_BYTES, 0);
     cr_assert(touch(0, ACCESS_READ));
-    cr_assert(!windows_fill(&mmu, GVA(0)), "ROM");
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0)), "ROM");
     poke(0x4000, UINT64_C(0xe0000000) | P | W | U);
     mmu_invlpg(&mmu, GVA(0));
     cr_assert(touch(0, ACCESS_READ));
-    cr_assert(!windows_fill(&mmu, GVA(0)), "a device");
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0)), "a device");
     watched_page = 0x2000;
     cr_assert(touch(0x2000, ACCESS_WRITE));
-    cr_assert(!windows_fill(&mmu, GVA(0x2000)), "watched");
-    cr_assert(!windows_fill(&mmu, GVA(0x3000)), "not in the view");
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0x2000)), "watched");
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0x3000)), "not in the view");
     poke(0x1000 + 8 * 256, 0x2000 | P | W | U);
     const uint64_t upper = UINT64_C(0xffff800000000000) | 0x3000;
     cr_assert(touch(upper, ACCESS_READ));
-    cr_assert(!windows_fill(&mmu, GVA(upper)));
-    cr_assert(!windows_has(&mmu, GVA(upper), false));
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(upper)));
+    cr_assert(!windows_has(&mmu, VIEW_USER, GVA(upper), false));
     cr_assert_eq(mmu.windows->count.fills, 0);
 }
 

@@ -57,7 +57,7 @@ static struct start with_upper_halves(struct start start, uint32_t upper)
  * machine has to be open. */
 static uint8_t *bait(const struct machine *m, uint32_t *upper)
 {
-    const uint64_t data = (uint64_t)m->rig.cpu->mmu.windows->deltas[0] + places[0];
+    const uint64_t data = (uint64_t)m->rig.cpu->mmu.windows[VIEW_USER].deltas[0] + places[0];
     for (*upper = UINT32_MAX; *upper > UINT32_MAX - 4096; --*upper) {
         void *at = (void *)(uintptr_t)(data + ((uint64_t)*upper << 32));
         if (mmap(at, BYTES, PROT_READ | PROT_WRITE,

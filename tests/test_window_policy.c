@@ -29,7 +29,7 @@ Test(window_policy, the_space_used_longest_ago_makes_room, .fini = teardown)
     for (uint64_t page = 16; page < 60; page++) {
         cr_assert(miss(page << 12, ACCESS_READ));
         cr_assert(mmu.windows->count.areas <= 12);
-        cr_assert(windows_has(&mmu, GVA(page << 12), false));
+        cr_assert(windows_has(&mmu, VIEW_USER, GVA(page << 12), false));
     }
     cr_assert_gt(mmu.windows->count.evictions, 5);
 }
@@ -44,8 +44,8 @@ Test(window_policy, areas_are_counted_as_the_host_does, .init = setup, .fini = t
             mmu_invlpg(&mmu, GVA(linear));
         unsigned areas = 0;
         for (uint64_t n = 0; n < PAGES_USED; n++) {
-            bool here = windows_has(&mmu, GVA(n << 12), false);
-            areas += here + (here && !windows_has(&mmu, GVA((n + 1) << 12), false));
+            bool here = windows_has(&mmu, VIEW_USER, GVA(n << 12), false);
+            areas += here + (here && !windows_has(&mmu, VIEW_USER, GVA((n + 1) << 12), false));
         }
         cr_assert_eq(mmu.windows->count.areas, areas, "step %u", step);
     }
@@ -55,17 +55,17 @@ Test(window_policy, too_many_windows_give_the_space_up, .init = setup, .fini = t
 {
     for (uint64_t index = 0; index < WINDOWS_PER_SPACE; index++)
         cr_assert(miss(index << 32 | 0x2000, ACCESS_READ));
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     changes = 0;
     cr_assert(!miss((uint64_t)WINDOWS_PER_SPACE << 32 | 0x2000, ACCESS_READ));
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(changes, 1);
     cr_assert_eq(mmu.windows->count.pages, 0);
     check_page(0x2000, false, false);
-    windows_tick(&mmu);
-    cr_assert(!windows_open(&mmu));
+    windows_tick(&mmu, VIEW_USER);
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     mmu_set_cr3(&mmu, 0x1000, false);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert(miss(0x2000, ACCESS_READ));
 }
 
@@ -77,9 +77,9 @@ Test(window_policy, a_host_that_refuses_leaves_the_soft_tier, .init = setup, .fi
     none = (struct rlimit){.rlim_cur = BIT(32), .rlim_max = old.rlim_max};
     cr_assert_eq(setrlimit(RLIMIT_AS, &none), 0);
     cr_assert(touch(0x2000, ACCESS_READ));
-    cr_assert(!windows_fill(&mmu, GVA(0x2000)));
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0x2000)));
     cr_assert_eq(setrlimit(RLIMIT_AS, &old), 0);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(mmu.windows->refusal, ENOMEM);
     check_page(0x2000, false, false);
     mmu_set_cr3(&mmu, 0x1000, false);
@@ -90,7 +90,7 @@ Test(window_policy, a_host_that_refuses_leaves_the_soft_tier, .init = setup, .fi
 static void ticks(unsigned count)
 {
     while (count--)
-        windows_tick(&mmu);
+        windows_tick(&mmu, VIEW_USER);
 }
 
 static void lose_a_page(void)
@@ -114,31 +114,31 @@ Test(window_policy, comparing_has_to_be_paid_for, .fini = teardown)
         if (i % 100 == 0)
             ticks(1);
     }
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert_eq(mmu.windows->count.pages, 40);
-    for (unsigned i = 0; i < 20000 && windows_open(&mmu); i++)
+    for (unsigned i = 0; i < 20000 && windows_open(&mmu, VIEW_USER); i++)
         mmu_set_cr3(&mmu, 0x1000, false);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(mmu.windows->count.pages, 0);
     ticks(1);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert(miss(0x2000, ACCESS_READ));
     mmu_set_cr3(&mmu, 0x1000, false);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
 }
 
 Test(window_policy, windows_are_earned, .fini = teardown)
 {
     setup_with(100, 3);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert(touch(0x2000, ACCESS_READ));
-    cr_assert(!windows_fill(&mmu, GVA(0x2000)));
+    cr_assert(!windows_fill(&mmu, VIEW_USER, GVA(0x2000)));
     ticks(2);
     mmu_set_cr3(&mmu, 0x1000, false);
     ticks(2);
-    cr_assert(!windows_open(&mmu), "a flush begins it anew");
+    cr_assert(!windows_open(&mmu, VIEW_USER), "a flush begins it anew");
     ticks(1);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert_eq(changes, 1);
     cr_assert(miss(0x2000, ACCESS_READ));
     for (unsigned i = 0; i < 10; i++) {
@@ -147,26 +147,26 @@ Test(window_policy, windows_are_earned, .fini = teardown)
     }
     for (unsigned i = 0; i < 10; i++) {
         ticks(3);
-        cr_assert(windows_open(&mmu));
+        cr_assert(windows_open(&mmu, VIEW_USER));
         lose_a_page();
     }
-    cr_assert(windows_open(&mmu), "each time it had lived as long as it takes");
+    cr_assert(windows_open(&mmu, VIEW_USER), "each time it had lived as long as it takes");
     cr_assert_eq(changes, 1);
     lose_a_page();
     ticks(1);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     lose_a_page();
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(changes, 2);
     ticks(3);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     for (unsigned i = 0; i < 10; i++) {
         lose_a_page();
         mmu_set_cr3(&mmu, 0x1000, false);
         lose_a_page();
         cr_assert(miss(0x2000, ACCESS_READ));
         mmu_set_cr3(&mmu, 0x1000, false); /* this one loses nothing */
-        cr_assert(windows_open(&mmu));
+        cr_assert(windows_open(&mmu, VIEW_USER));
     }
     cr_assert_eq(mmu.windows->count.opened, 2);
     cr_assert_eq(mmu.windows->count.closed, 1);
@@ -181,37 +181,37 @@ Test(window_policy, what_was_given_up_waits_for_a_flush, .fini = teardown)
         cr_assert(miss(index << 32 | 0x2000, ACCESS_READ));
     cr_assert(!miss((uint64_t)WINDOWS_PER_SPACE << 32 | 0x2000, ACCESS_READ));
     ticks(3);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     mmu_set_cr3(&mmu, 0x9000, false);
     mmu_set_cr3(&mmu, 0x1000, false);
     ticks(3);
-    cr_assert(!windows_open(&mmu), "leaving and coming back is none");
+    cr_assert(!windows_open(&mmu, VIEW_USER), "leaving and coming back is none");
     mmu_set_cr3(&mmu, 0x1000, false);
     ticks(1);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
 }
 
 Test(window_policy, addresses_that_are_flushed_all_the_time_cost_the_space_its_windows,
      .fini = teardown)
 {
     setup_with(100, 1);
-    windows_tick(&mmu);
-    cr_assert(windows_open(&mmu));
+    windows_tick(&mmu, VIEW_USER);
+    cr_assert(windows_open(&mmu, VIEW_USER));
     for (unsigned tick = 0; tick < 10; tick++) {
         for (unsigned i = 0; i < 8; i++)
             mmu_invlpg(&mmu, GVA(0x2000));
-        windows_tick(&mmu);
-        cr_assert(windows_open(&mmu), "few at a time do not");
+        windows_tick(&mmu, VIEW_USER);
+        cr_assert(windows_open(&mmu, VIEW_USER), "few at a time do not");
     }
     cr_assert(miss(0x2000, ACCESS_READ));
     for (unsigned i = 0; i < 100; i++)
         mmu_invlpg(&mmu, GVA(0x3000));
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(mmu.windows->count.pages, 0);
-    windows_tick(&mmu);
-    cr_assert(!windows_open(&mmu), "nothing is earned by such a tick");
-    windows_tick(&mmu);
-    cr_assert(windows_open(&mmu));
+    windows_tick(&mmu, VIEW_USER);
+    cr_assert(!windows_open(&mmu, VIEW_USER), "nothing is earned by such a tick");
+    windows_tick(&mmu, VIEW_USER);
+    cr_assert(windows_open(&mmu, VIEW_USER));
 }
 
 Test(window_policy, each_space_earns_its_own, .fini = teardown)
@@ -221,21 +221,21 @@ Test(window_policy, each_space_earns_its_own, .fini = teardown)
     mmu_set_cr3(&mmu, 0x1001, true);
     ticks(3);
     changes = 0;
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert(miss(0x2000, ACCESS_WRITE));
     mmu_set_cr3(&mmu, 0x1002, true);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
     cr_assert_eq(changes, 1);
     ticks(2);
     mmu_set_cr3(&mmu, 0x1001, true);
-    cr_assert(windows_open(&mmu));
+    cr_assert(windows_open(&mmu, VIEW_USER));
     cr_assert_eq(changes, 2);
     check_page(0x2000, true, true);
     ticks(3);
     for (uint64_t pcid = 10; pcid < 10 + WINDOWS_SPACES; pcid++) {
         mmu_set_cr3(&mmu, 0x1000 | pcid, true);
-        cr_assert(!windows_open(&mmu), "the space was another's before");
+        cr_assert(!windows_open(&mmu, VIEW_USER), "the space was another's before");
     }
     mmu_set_cr3(&mmu, 0x1001, true);
-    cr_assert(!windows_open(&mmu));
+    cr_assert(!windows_open(&mmu, VIEW_USER));
 }

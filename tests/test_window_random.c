@@ -29,11 +29,11 @@ static void check_all_pages(unsigned step)
     for (unsigned i = 0; i < ARRAY_LENGTH(bases); i++) {
         for (uint64_t n = 0; n < PAGES_USED; n++) {
             const uint64_t linear = bases[i] + (n << 12);
-            const bool reads = windows_has(&mmu, GVA(linear), false);
+            const bool reads = windows_has(&mmu, VIEW_USER, GVA(linear), false);
             cr_assert_eq(host_reads(linear, NULL), reads, "step %u", step);
             if (!reads)
                 continue;
-            const bool writes = windows_has(&mmu, GVA(linear), true);
+            const bool writes = windows_has(&mmu, VIEW_USER, GVA(linear), true);
             const uint64_t wanted = P | U | A | (writes ? W | D : 0);
             uint64_t rights;
             const ppn_t ppn = PPN(naive_walk(linear, &rights));
@@ -142,7 +142,7 @@ static void random_step(bool pcids)
         if (random64() % 4 == 0)
             linear += random64() % 2 ? LARGE : UINT64_C(1) << 32;
         if (touch(linear, random64() % 2 ? ACCESS_READ : ACCESS_WRITE))
-            (void)windows_fill(&mmu, GVA(linear));
+            (void)windows_fill(&mmu, VIEW_USER, GVA(linear));
     }
 }
 

@@ -1,6 +1,6 @@
-/* Two machines that run the same programs in user mode: one interprets, the other translates and
- * reaches its data through windows.  Each exception brings both to a halt in the guest's kernel,
- * where they are compared; the test is the kernel's hand in the tables.
+/* Two machines that run the same programs in user mode, or in the kernel's: one interprets, the
+ * other translates and reaches its data through windows.  Each exception brings both to a halt in
+ * the guest's kernel, where they are compared; the test is the kernel's hand in the tables.
  */
 #ifndef TESTS_WINDOW_RIG_H
 #define TESTS_WINDOW_RIG_H
@@ -18,7 +18,7 @@ enum {
     GDT_AT = 0x61000,
     TSS_AT = 0x62000,
     KERNEL_STACK = 0x71000, /* its end */
-    TABLES_MORE = 0x90000,
+    TABLES_MORE = 0x180000,
     FRAMES = 0x200000, /* of the user's data: PAGES, and as many that copies go to */
     PAGES = 4,
     FRAMES_ALL = 2 * PAGES,
@@ -26,6 +26,9 @@ enum {
     SEL_USER_32 = 0x1b,
     SEL_USER_DATA = 0x23,
     SEL_USER_64 = 0x2b,
+    SEL_KERNEL_64 = 0x08,
+    SEL_KERNEL_DATA = 0x10,
+    SEL_KERNEL_32 = 0x30,
     DEVICE_AT = 0x800000,
 };
 
@@ -35,8 +38,13 @@ static const uint64_t places[] = {
     0xffffe000,               /* on both sides of 4 GiB */
     0x500000000,              /* at a window's start */
     UINT64_C(0x7fffffffc000), /* the last pages of the user's half */
+    /* the kernel's alone: */
+    UINT64_C(0xffff800000000000), /* the first ones of the other half */
+    UINT64_C(0xffff8880ffffe000), /* on both sides of a multiple of 4 GiB */
+    UINT64_C(0xffffffff80000000), /* in the middle of a window */
+    UINT64_C(0xffffffffffffc000), /* the last pages of all */
 };
-enum { PLACES = ARRAY_LENGTH(places) };
+enum { PLACES = ARRAY_LENGTH(places), PLACES_USER = 4 };
 
 GUEST_CODE(kernel,
            ".code64\n.set v, 0\n.rept 32\n.balign 16\n"
@@ -73,6 +81,7 @@ static inline uint64_t pte_at(struct rig *rig, uint64_t linear, uint64_t *fresh)
 
 struct machine {
     struct rig rig;
+    bool supervisor; /* the programs are the kernel's */
     uint64_t ptes[PLACES][PAGES];
 };
 
@@ -93,8 +102,8 @@ static inline void machine_tables(struct machine *m)
     struct cpu *cpu = rig->cpu;
     for (uint64_t vector = 0; vector < 32; vector++) {
         const uint64_t at = KERNEL_AT + 16 * vector;
-        poke(rig, IDT_AT + 16 * vector,
-             at >> 16 << 48 | UINT64_C(0xee00) << 32 | 8 << 16 | (at & 0xffff));
+        poke(rig, IDT_AT + 16 * vector, /* by the stack of IST 1 */
+             at >> 16 << 48 | UINT64_C(0xee01) << 32 | 8 << 16 | (at & 0xffff));
         poke(rig, IDT_AT + 16 * vector + 8, 0);
     }
     poke(rig, GDT_AT + 0x08, UINT64_C(0x00af9b000000ffff));
@@ -102,14 +111,15 @@ static inline void machine_tables(struct machine *m)
     poke(rig, GDT_AT + 0x18, UINT64_C(0x00cffb000000ffff));
     poke(rig, GDT_AT + 0x20, UINT64_C(0x00cff3000000ffff));
     poke(rig, GDT_AT + 0x28, UINT64_C(0x00affb000000ffff));
-    poke(rig, TSS_AT + 4, KERNEL_STACK);
+    poke(rig, GDT_AT + 0x30, UINT64_C(0x00cf9b000000ffff));
+    poke(rig, TSS_AT + 0x24, KERNEL_STACK);
     cpu->idt = (struct descriptor_table){IDT_AT, 32 * 16 - 1};
     cpu->gdt = (struct descriptor_table){GDT_AT, 0x7f};
     cpu->tr = (struct segment){.base = TSS_AT, .limit = 103, .attributes = SEG_P | 0xb};
     uint64_t fresh = TABLES_MORE;
     rig_long(rig, CODE_AT, 3);
     for (uint64_t page = 0; page < FRAMES; page += PAGE_BYTES)
-        if (page != CODE_AT)
+        if (m->supervisor || page != CODE_AT)
             poke(rig, rig_pte(page), page | 0x63); /* the kernel's own */
     mmu_set_cr4(&cpu->mmu, cpu->mmu.registers.cr4 | CR4_FSGSBASE | CR4_SMAP);
     for (unsigned place = 0; place < PLACES; place++)
@@ -117,10 +127,12 @@ static inline void machine_tables(struct machine *m)
             m->ptes[place][page] = pte_at(rig, places[place] + page * PAGE_BYTES, &fresh);
 }
 
-static inline void machine_init(struct machine *m, const struct translate_options *translate)
+static inline void machine_init(struct machine *m, bool supervisor,
+                                const struct translate_options *translate)
 {
     struct error error;
     rig_init(&m->rig);
+    m->supervisor = supervisor;
     m->rig.cpu->ops = &window_ops;
     machine_tables(m);
     rig_load(&m->rig, KERNEL_AT, kernel);
@@ -138,7 +150,7 @@ static const struct translate_options with_windows = {.threshold = 1, .windows =
 
 /* --- a run's start, alike for both */
 
-enum page_state { PLAIN, ABSENT, READ_ONLY, SUPERVISOR, DEVICE };
+enum page_state { PLAIN, ABSENT, READ_ONLY, NOT_HIS, DEVICE };
 
 struct start {
     uint64_t regs[16], xmm[4], fs_base, gs_base;
@@ -149,11 +161,13 @@ struct start {
     bool alignment, by_cr3, keeps_pages;
 };
 
-static inline uint64_t pte_of(enum page_state state, unsigned frame)
+/* WHY not his: the user may not reach the kernel's pages, nor, under SMAP, the kernel his. */
+static inline uint64_t pte_of(bool supervisor, enum page_state state, unsigned frame)
 {
-    static const uint64_t rights[] = {0x67, 0x66, 0x65, 0x63, 0x67};
+    static const uint64_t rights[][5] = {{0x67, 0x66, 0x65, 0x63, 0x67},
+                                         {0x63, 0x62, 0x61, 0x67, 0x63}};
     return (state == DEVICE ? (uint64_t)DEVICE_AT : FRAMES + (uint64_t)frame * PAGE_BYTES) |
-           rights[state];
+           rights[supervisor][state];
 }
 
 static inline void start_pages(struct machine *m, const struct start *start)
@@ -162,7 +176,7 @@ static inline void start_pages(struct machine *m, const struct start *start)
     if (start->keeps_pages)
         return;
     for (unsigned page = 0; page < PAGES; page++) {
-        poke(&m->rig, m->ptes[start->place][page], pte_of(start->pages[page], page));
+        poke(&m->rig, m->ptes[start->place][page], pte_of(m->supervisor, start->pages[page], page));
         if (!start->by_cr3)
             mmu_invlpg(&cpu->mmu, GVA(places[start->place] + page * PAGE_BYTES));
     }
@@ -172,15 +186,16 @@ static inline void start_pages(struct machine *m, const struct start *start)
 
 static inline void start_at(struct machine *m, const struct start *start, bool code_64)
 {
+    static const uint16_t codes[][2] = {{SEL_USER_32, SEL_USER_64}, {SEL_KERNEL_32, SEL_KERNEL_64}};
     struct cpu *cpu = m->rig.cpu;
+    const unsigned cpl = m->supervisor ? 0 : 3, common = SEG_P | SEG_S | cpl << SEG_DPL_SHIFT;
     for (unsigned seg = ES; seg <= GS; seg++)
-        cpu->segs[seg] = (struct segment){
-            .limit = UINT32_MAX,
-            .selector = SEL_USER_DATA,
-            .attributes = (uint16_t)(SEG_G | SEG_DB | SEG_P | SEG_S | 3 << SEG_DPL_SHIFT | 3)};
-    cpu->segs[CS].selector = code_64 ? SEL_USER_64 : SEL_USER_32;
-    cpu->segs[CS].attributes =
-        (uint16_t)(SEG_G | (code_64 ? SEG_L : SEG_DB) | SEG_P | SEG_S | 3 << SEG_DPL_SHIFT | 0xb);
+        cpu->segs[seg] =
+            (struct segment){.limit = UINT32_MAX,
+                             .selector = m->supervisor ? SEL_KERNEL_DATA : SEL_USER_DATA,
+                             .attributes = (uint16_t)(common | SEG_G | SEG_DB | 3)};
+    cpu->segs[CS].selector = codes[m->supervisor][code_64];
+    cpu->segs[CS].attributes = (uint16_t)(common | SEG_G | (code_64 ? SEG_L : SEG_DB) | 0xb);
     cpu->segs[FS].base = start->fs_base;
     cpu->segs[GS].base = start->gs_base;
     memcpy(cpu->regs, start->regs, sizeof start->regs);
@@ -188,7 +203,7 @@ static inline void start_at(struct machine *m, const struct start *start, bool c
         cpu->regs[i] = i < 8 ? (uint32_t)start->regs[i] : 0;
     for (unsigned i = 0; i < 4; i++)
         cpu->xmm[i].q[0] = cpu->xmm[i].q[1] = start->xmm[i];
-    cpu->cpl = 3;
+    cpu->cpl = (uint8_t)cpl;
     cpu->rip = CODE_AT;
     cpu->eflags = 2 | (start->flags & ~(uint32_t)F_ARITH);
     flags_set_arithmetic(cpu, start->flags & F_ARITH);
@@ -248,7 +263,7 @@ static inline const char *difference(struct machine *a, struct machine *b, uint3
 }
 
 /* What the kernel does about a #PF: true, the page is as it should be now, or false. */
-static inline bool mend_page(struct machine *m, const struct start *start, bool also_supervisor)
+static inline bool mend_page(struct machine *m, const struct start *start, bool also_not_his)
 {
     struct rig *rig = &m->rig;
     const uint64_t offset = (rig->cpu->cr2 & PAGE_MASK) - places[start->place];
@@ -257,16 +272,17 @@ static inline bool mend_page(struct machine *m, const struct start *start, bool 
     const unsigned page = (unsigned)(offset / PAGE_BYTES);
     const uint64_t pte = m->ptes[start->place][page];
     const uint64_t old = rig_peek(rig, pte, 8);
-    if (!(old & 4) && !also_supervisor)
+    const unsigned user = m->supervisor ? 0 : 4;
+    if ((old & 4) != user && !also_not_his)
         return false;
-    if ((old & 7) == 5) { /* a copy to write to */
+    if ((old & 7) == (1 | user)) { /* a copy to write to */
         const uint64_t to = FRAMES + (uint64_t)(PAGES + page) * PAGE_BYTES;
         uint8_t bytes[PAGE_BYTES];
         physmem_read(&rig->physmem, GPA(old & PAGE_MASK), bytes, sizeof bytes);
         physmem_write(&rig->physmem, GPA(to), bytes, sizeof bytes);
-        poke(rig, pte, to | 0x67);
+        poke(rig, pte, to | 0x63 | user);
     } else {
-        poke(rig, pte, (old & PAGE_MASK) | 0x67);
+        poke(rig, pte, (old & PAGE_MASK) | 0x63 | user);
     }
     return true;
 }
@@ -288,10 +304,18 @@ struct pair {
     const struct program *program;
 };
 
+static inline void pair_init_as(struct pair *pair, bool supervisor)
+{
+    machine_init(&pair->interpreted, supervisor, NULL);
+    machine_init(&pair->translated, supervisor, &with_windows);
+}
 static inline void pair_init(struct pair *pair)
 {
-    machine_init(&pair->interpreted, NULL);
-    machine_init(&pair->translated, &with_windows);
+    pair_init_as(pair, false);
+}
+static inline unsigned places_of(const struct pair *pair)
+{
+    return pair->translated.supervisor ? PLACES : PLACES_USER;
 }
 
 static inline void pair_free(struct pair *pair)
@@ -389,7 +413,7 @@ static inline uint64_t random_near(struct random *dice, uint64_t at)
            ((random_next(dice) >> 32) & (2 * PAGE_BYTES - 1) & (pick & 1 ? ~15u : ~0u));
 }
 
-static inline struct start random_start(struct random *dice, bool code_64)
+static inline struct start random_start_in(struct random *dice, bool code_64, unsigned place_count)
 {
     static const uint64_t wild[] = {0,
                                     UINT64_C(0x123456789abcdef0),
@@ -398,12 +422,12 @@ static inline struct start random_start(struct random *dice, bool code_64)
                                     UINT64_C(0xfffffffffffffff8),
                                     UINT64_C(0x7ffffffffffc)};
     struct start start = {.by_cr3 = random_next(dice) >> 40 & 1};
-    start.place = random_next(dice) >> 32 & (code_64 ? PLACES - 1 : 1);
+    start.place = random_next(dice) >> 32 & (code_64 ? place_count - 1 : 1);
     for (unsigned i = 0; i < PAGES; i++) {
         const unsigned pick = random_next(dice) >> 32 & 31;
         start.pages[i] = pick < 5    ? ABSENT
                          : pick < 10 ? READ_ONLY
-                         : pick < 11 ? SUPERVISOR
+                         : pick < 11 ? NOT_HIS
                          : pick < 12 ? DEVICE
                                      : PLAIN;
     }
@@ -432,6 +456,11 @@ static inline struct start random_start(struct random *dice, bool code_64)
         start.flags |= F_AC;
     }
     return start;
+}
+
+static inline struct start random_start(struct random *dice, bool code_64)
+{
+    return random_start_in(dice, code_64, PLACES_USER);
 }
 
 /* All pages there, and all accesses in them. */

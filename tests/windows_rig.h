@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int64_t deltas[WINDOWS_INDEXES];
+static int64_t deltas[WINDOWS_VIEWS][WINDOWS_INDEXES];
 static unsigned changes;
 static int scratch; /* a file of one byte, to try host addresses with: the kernel says EFAULT */
 
@@ -23,7 +23,8 @@ static inline void windows_changed(void *opaque)
 /* At most max_areas mappings; a space earns its windows with earn_ticks ticks. */
 static inline void setup_with(unsigned max_areas, unsigned earn_ticks)
 {
-    const struct windows_options options = {.max_areas = max_areas, .earn_ticks = earn_ticks};
+    const struct windows_options options = {.max_areas = {max_areas, max_areas},
+                                            .earn_ticks = earn_ticks};
     struct error error;
     scratch = memfd_create("scratch", 0);
     mmu_rig_ram(RAM_PAGES);
@@ -60,7 +61,7 @@ static inline void add_process(void)
 
 static inline uint64_t host_of(uint64_t linear)
 {
-    return linear + (uint64_t)deltas[linear >> 32 & 0xffff];
+    return linear + (uint64_t)deltas[VIEW_USER][linear >> 32 & 0xffff];
 }
 
 /* WHY not through libc: a sanitizer would look at the address itself. */
@@ -80,14 +81,16 @@ static inline bool host_writes(uint64_t linear, uint8_t byte)
 /* What happens at a host fault of translated code. */
 static inline bool miss(uint64_t linear, enum mmu_access access)
 {
-    return touch(linear, access) && windows_fill(&mmu, GVA(linear));
+    return touch(linear, access) && windows_fill(&mmu, VIEW_USER, GVA(linear));
 }
 
 /* The records, and what the host does, say this of the page.  Its byte 0 is written. */
 static inline void check_page(uint64_t linear, bool reads, bool writes)
 {
-    cr_assert_eq(windows_has(&mmu, GVA(linear), false), reads, "%llx", (unsigned long long)linear);
-    cr_assert_eq(windows_has(&mmu, GVA(linear), true), writes, "%llx", (unsigned long long)linear);
+    cr_assert_eq(windows_has(&mmu, VIEW_USER, GVA(linear), false), reads, "%llx",
+                 (unsigned long long)linear);
+    cr_assert_eq(windows_has(&mmu, VIEW_USER, GVA(linear), true), writes, "%llx",
+                 (unsigned long long)linear);
     cr_assert_eq(host_reads(linear, NULL), reads, "%llx", (unsigned long long)linear);
     cr_assert_eq(host_writes(linear, 0x11), writes, "%llx", (unsigned long long)linear);
 }

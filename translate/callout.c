@@ -5,6 +5,8 @@
 #include "translate/translated.h"
 #include "translate/window_fault.h"
 
+enum { SEEN_EVERY = 64 };
+
 /* The block was counted whole when it was entered; `done` of its instructions were. */
 static void uncount(struct cpu *cpu, const struct block *block, unsigned done)
 {
@@ -38,6 +40,8 @@ int translate_interp(struct cpu *cpu, uint32_t place)
     const bool x87 = cpu->native.x87_live && native_x87_concerns(insns);
     if (x87)
         native_x87_store(cpu);
+    if (translator->count.interp % SEEN_EVERY == 0) /* else code without interrupts never is */
+        translation_seen(translator, cpu);
     const bool window = cpu->native.window_fault != 0;
     if (unlikely(window))
         window_fault_note(cpu, insns);

@@ -74,15 +74,16 @@ static int take_link(struct cpu *cpu, struct translator *translator, struct exit
 #endif
 }
 
-/* User code is seen running, by one of the interrupts that there always are. */
-static void window_tick(struct translator *translator, struct cpu *cpu)
+void translation_seen(struct translator *translator, struct cpu *cpu)
 {
     struct timespec now;
+    if (!cpu->mmu.windows || !(cpu->mode & MODE_PROTECTED))
+        return;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     if (now.tv_nsec == translator->last_tick)
         return;
     translator->last_tick = now.tv_nsec;
-    windows_tick(&cpu->mmu);
+    windows_tick(&cpu->mmu, cpu_window_view(cpu));
 }
 
 static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t place)
@@ -94,8 +95,7 @@ static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t pl
     cpu->block_rip = cpu->native.code_page + (block->gpa & PAGE_OFFSET_MASK);
     translator->count.exits++;
     if (number == PLACE_POLL) {
-        if (cpu->mmu.windows && cpu->cpl == 3)
-            window_tick(translator, cpu);
+        translation_seen(translator, cpu);
         cpu->rip = cpu->block_rip & cpu->ip_mask;
         return EXEC_LEAVE;
     }
@@ -295,7 +295,10 @@ static void windows_changed(void *opaque)
 {
     struct cpu *cpu = opaque;
     const uint32_t mode = cpu->mode;
-    cpu->native.window_mode = windows_open(&cpu->mmu) ? MODE_WINDOW : 0;
+    cpu->native.window_modes[VIEW_USER] =
+        windows_open(&cpu->mmu, VIEW_USER) ? MODE_WINDOW_USER : 0;
+    cpu->native.window_modes[VIEW_SUPERVISOR] =
+        windows_open(&cpu->mmu, VIEW_SUPERVISOR) ? MODE_WINDOW_SUPERVISOR : 0;
     cpu_mode_changed(cpu);
     if (cpu->mode != mode) /* cached jumps lead to blocks of the old mode */
         atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);

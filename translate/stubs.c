@@ -112,7 +112,7 @@ static void emit_enter(struct emitter *e, bool windows)
     emit_mov(e, SIZE_64, HOST_T1, RSI);
     registers_in(e);
     if (windows)
-        memory_note_stack(e);
+        memory_note_stack_anew(e);
     emit_reg(e, HOST_OP(MAP_1, 0xff, 0, SIZE_32), 4, HOST_T1);
 }
 
@@ -168,7 +168,7 @@ static void emit_interp_stub(struct emitter *e, bool windows)
     vectors_in(e);
     registers_in(e);
     if (windows)
-        memory_note_stack(e);
+        memory_note_stack_anew(e);
     emit_ret(e);
     emit_jump_here(e, leaves);
     emit_store_imm(e, SIZE_8, HOST_CPU, CPU_AT(native.vectors), VECTORS_STORED);

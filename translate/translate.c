@@ -183,9 +183,13 @@ static void emit_slow_paths(struct translating *t)
 
 /* --- accesses through windows */
 
+/* WHY not what REP repeats: the host's own repetition must not fault. */
 bool translate_windowed(const struct translating *t, unsigned index)
 {
-    return t->flat && t->block->mode & MODE_WINDOW && !(t->block->trapping >> index & 1);
+    const struct insn *insn = &t->block->insns[index];
+    const bool repeats = insn->rep && opcode_rows[insn->row].attributes & (A_REP | A_REPZ);
+    return t->flat && t->block->mode & MODE_WINDOW && !repeats &&
+           !(t->block->trapping >> index & 1);
 }
 
 static void emit_fault_paths(struct translating *t)

@@ -299,7 +299,7 @@ void translate_go_to_rip(struct translating *t)
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(rip), HOST_T0);
     if (t->code_64 &&
         translate_has_windows(t->translator)) { /* the code there may have them open */
-        memory_note_stack(e);
+        memory_note_stack_anew(e);
         emit_load(e, SIZE_64, HOST_T0, HOST_CPU, CPU_AT(rip));
     }
     emit_jump_entry(e);

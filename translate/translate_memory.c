@@ -8,14 +8,14 @@
  *      ja   slow
  *      add  t0, [t1 + page]
  *
- * User code of a space that has windows (softmmu/window.h) reaches its data through them; the
- * host's page tables are the shadow then, and a host SIGSEGV is the miss
+ * Code of a space that has windows (softmmu/window.h), user's and supervisor's apart, reaches its
+ * data through them; the host's page tables are the shadow then, and a host SIGSEGV is the miss
  * (translate/window_fault.h).  EFLAGS stays, and the delta serves all further accesses by the same
  * base:
  *
  *      rorx t1, base, 32
  *      movzx t1, t1.w
- *      mov  t1, [cpu->window_deltas + t1 * 8]
+ *      mov  t1, [cpu->window_deltas[view] + t1 * 8]
  *      …    [base + t1 + disp]
  *
  * RSP's delta is kept in cpu->native.stack_delta, so that the many accesses by it need but one
@@ -128,28 +128,55 @@ static void may_fault(struct translating *t, enum slow_kind slow)
     site->image |= !t->memory_flags;
 }
 
-/* to = the delta of the window that `reg` points into */
-static void emit_delta_of(struct emitter *e, unsigned to, unsigned reg)
+static int32_t deltas_at(enum shadow_view_id view)
+{
+    return CPU_AT(native.window_deltas) +
+           (int32_t)view * (int32_t)sizeof((struct cpu_native *)0)->window_deltas[0];
+}
+
+static enum shadow_view_id block_view(const struct translating *t)
+{
+    return t->block->mode & MODE_WINDOW_USER ? VIEW_USER : VIEW_SUPERVISOR;
+}
+
+/* to = the delta of the view's window that `reg` points into */
+static void emit_delta_of(struct emitter *e, enum shadow_view_id view, unsigned to, unsigned reg)
 {
     emit_upper_half(e, to, reg);
     emit_mem(e, OP_WIDE(0x8b), to,
-             (struct host_memory){HOST_CPU, (uint8_t)to, 3, CPU_AT(native.window_deltas)});
+             (struct host_memory){HOST_CPU, (uint8_t)to, 3, deltas_at(view)});
 }
 
 static void emit_delta(struct translating *t, unsigned reg)
 {
     if (!t->code_64) /* there is but one window */
-        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.window_deltas));
+        emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, deltas_at(block_view(t)));
     else if (reg == host_home(RSP))
         emit_load(&t->e, SIZE_64, HOST_T1, HOST_CPU, CPU_AT(native.stack_delta));
     else
-        emit_delta_of(&t->e, HOST_T1, reg);
+        emit_delta_of(&t->e, block_view(t), HOST_T1, reg);
 }
 
-void memory_note_stack(struct emitter *e)
+static void note_stack(struct emitter *e, enum shadow_view_id view)
 {
-    emit_delta_of(e, HOST_T0, host_home(RSP));
+    emit_delta_of(e, view, HOST_T0, host_home(RSP));
     emit_store(e, SIZE_64, HOST_CPU, CPU_AT(native.stack_delta), HOST_T0);
+}
+
+void memory_note_stack(struct translating *t)
+{
+    note_stack(&t->e, block_view(t));
+}
+
+void memory_note_stack_anew(struct emitter *e)
+{
+    emit_test_mem_imm(e, HOST_CPU, CPU_AT(mode) + 1, MODE_WINDOW_SUPERVISOR >> 8);
+    uint8_t *supervisor = emit_jump_if(e, COND_NZ);
+    note_stack(e, VIEW_USER);
+    uint8_t *done = emit_jump(e);
+    emit_jump_here(e, supervisor);
+    note_stack(e, VIEW_SUPERVISOR);
+    emit_jump_here(e, done);
 }
 
 /* Does the operand name RSP? */
@@ -213,7 +240,7 @@ void memory_follow_stack(struct translating *t)
         return;
     const bool steps = t->window && t->insn->row != OP_LEAVE; /* with an access there */
     if ((t->row->attributes & A_STACK && !steps) || may_write_stack_pointer(t)) {
-        memory_note_stack(&t->e);
+        memory_note_stack(t);
         t->held_next = REG_ZERO;
     }
 }

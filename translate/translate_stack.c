@@ -27,7 +27,7 @@ void stack_move(struct translating *t, int32_t by)
     emit_lea(&t->e, stack_width(t), rsp, AT((uint8_t)rsp, by));
     if (t->row->attributes & (A_BRANCH | A_END) && !t->window && t->code_64 &&
         t->block->mode & MODE_WINDOW)
-        memory_note_stack(&t->e);
+        memory_note_stack(t);
 }
 
 /* Stores what PUSH pushes, when it does not come from memory. */

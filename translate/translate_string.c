@@ -171,11 +171,10 @@ static void repeat_move(struct translating *t)
 
 /* --- by row */
 
-/* REP needs to know the whole range: of segments with limits, and of windows, the interpreter does.
- */
+/* REP needs to know the whole range: of segments with limits the interpreter does. */
 static bool may_repeat(const struct translating *t)
 {
-    return !t->window && t->insn->seg != FS && t->insn->seg != GS;
+    return t->insn->seg != FS && t->insn->seg != GS;
 }
 
 bool translate_string(struct translating *t)

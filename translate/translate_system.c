@@ -94,9 +94,9 @@ static void load_flat(struct translating *t, unsigned seg, int32_t from, int32_t
 static void set_contexts(struct translating *t, unsigned cpl)
 {
     struct emitter *e = &t->e;
+    const enum shadow_view_id view = cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR;
     emit_mov_imm(e, HOST_T1, t->block->mode & ~(uint32_t)MODE_WINDOW);
-    if (cpl == 3)
-        emit_alu_load(e, ALU_OR, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(native.window_mode));
+    emit_alu_load(e, ALU_OR, SIZE_32, HOST_T1, HOST_CPU, CPU_AT(native.window_modes[view]));
     emit_store(e, SIZE_32, HOST_CPU, CPU_AT(mode), HOST_T1);
     if (cpl == 3)
         emit_alu_imm(e, ALU_OR, SIZE_32, HOST_T1, 1 << 15);

@@ -193,7 +193,10 @@ void fault_table_add(struct translator *translator, const uint8_t *from, const u
 uint32_t fault_table_count(const struct translator *translator);
 /* Those from number `count` on do not come to be. */
 void fault_table_cut(struct translator *translator, uint32_t count);
-/* engine.c: the block's instruction `index` had to be interpreted, and will have to be again; when
+/* engine.c: translated code is seen running at the present privilege: to be called at some of the
+ * events that there always are. */
+void translation_seen(struct translator *translator, struct cpu *cpu);
+/* The block's instruction `index` had to be interpreted, and will have to be again; when
  * it keeps on so, the block is translated anew. */
 void translation_trapped(struct cpu *cpu, struct block *block, unsigned index);
 

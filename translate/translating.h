@@ -115,7 +115,7 @@ struct translating {
 
 /* Displacement of a field of struct cpu from HOST_CPU. */
 #define CPU_AT(field) ((int32_t)offsetof(struct cpu, field) - HOST_CPU_BIAS)
-_Static_assert(CPU_AT(native.window_deltas) < 128, "what translated code uses most is near");
+_Static_assert(CPU_AT(native.window_deltas[VIEW_USER]) < 128, "what translated code uses most is near");
 static inline int32_t cpu_reg_at(unsigned reg)
 {
     return CPU_AT(regs) + (int32_t)(8 * reg);
@@ -199,7 +199,9 @@ struct host_memory memory_at_flat(struct translating *t, unsigned reg, int32_t o
 void memory_keep_delta(struct translating *t, unsigned written, int64_t change);
 /* native.stack_delta for RSP as it is now, in code that has windows: INV-5.  Destroys T0; EFLAGS
  * stays. */
-void memory_note_stack(struct emitter *e);
+void memory_note_stack(struct translating *t);
+/* The same for code of the privilege that cpu->mode tells; destroys EFLAGS. */
+void memory_note_stack_anew(struct emitter *e);
 /* After an instruction in line: the same if RSP may have moved without an access there. */
 void memory_follow_stack(struct translating *t);
 /* Loads T1 again with what t->delta_next said after an instruction; EFLAGS stays. */

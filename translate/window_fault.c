@@ -150,8 +150,10 @@ void window_fault_note(struct cpu *cpu, const struct insn *insn)
     translator_of(cpu)->count.window_faults++;
     const uint64_t host = cpu->native.window_fault;
     cpu->native.window_fault = 0;
+    const enum shadow_view_id view = cpu_window_view(cpu);
+    cpu->native.window_view = (uint8_t)view;
     memset(cpu->native.window_wanted, 0, sizeof cpu->native.window_wanted);
-    if (windows_open(&cpu->mmu) && windows_linear(&cpu->mmu, host, &gva)) {
+    if (windows_open(&cpu->mmu, view) && windows_linear(&cpu->mmu, view, host, &gva)) {
         want(cpu, 0, gva.v);
         return;
     }
@@ -165,13 +167,15 @@ void window_fault_note(struct cpu *cpu, const struct insn *insn)
 
 bool window_fault_fill(struct cpu *cpu)
 {
+    const enum shadow_view_id view = cpu->native.window_view;
+    const bool write = cpu->native.window_write;
     bool changed = false;
     for (unsigned i = 0; i < WINDOW_WANTED_MAX; i++) {
         const gva_t gva = GVA(cpu->native.window_wanted[i] & PAGE_MASK);
-        if (!cpu->native.window_wanted[i] || windows_has(&cpu->mmu, gva, cpu->native.window_write))
+        if (!cpu->native.window_wanted[i] || windows_has(&cpu->mmu, view, gva, write))
             continue;
         changed |=
-            windows_fill(&cpu->mmu, gva) && windows_has(&cpu->mmu, gva, cpu->native.window_write);
+            windows_fill(&cpu->mmu, view, gva) && windows_has(&cpu->mmu, view, gva, write);
     }
     memset(cpu->native.window_wanted, 0, sizeof cpu->native.window_wanted);
     return changed;
