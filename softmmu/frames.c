@@ -95,17 +95,33 @@ void frames_hold(struct frames *frames, mpn_t mpn)
     pthread_mutex_unlock(&frames->lock);
 }
 
-void frames_drop(struct frames *frames, mpn_t mpn)
+/* Frames without a reference are handed out again. */
+static void frames_return(struct frames *frames, uint32_t first, uint32_t count)
+{
+    if (!count)
+        return;
+    /* A hole reads as zeros again and costs the host nothing. */
+    if (fallocate(frames->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)first << PAGE_SHIFT, (off_t)count << PAGE_SHIFT) < 0)
+        memset(frames_host(frames, MPN(first)), 0, (size_t)count << PAGE_SHIFT);
+    for (uint32_t i = count; i-- > 0;) /* the first is the next to be taken */
+        frames->returned[frames->returned_count++] = first + i;
+    frames->used -= count;
+}
+
+void frames_drop(struct frames *frames, mpn_t first, uint32_t count)
 {
     pthread_mutex_lock(&frames->lock);
-    BUG_ON(frames->references[mpn.v] == 0);
-    if (--frames->references[mpn.v] == 0) {
-        /* A hole reads as zeros again and costs the host nothing. */
-        if (fallocate(frames->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      (off_t)mpn.v << PAGE_SHIFT, PAGE_BYTES) < 0)
-            memset(frames_host(frames, mpn), 0, PAGE_BYTES);
-        frames->returned[frames->returned_count++] = mpn.v;
-        frames->used--;
+    uint32_t idle = 0; /* so many before `n` */
+    for (uint32_t n = first.v; n < first.v + count; n++) {
+        BUG_ON(frames->references[n] == 0);
+        if (--frames->references[n] == 0) {
+            idle++;
+            continue;
+        }
+        frames_return(frames, n - idle, idle);
+        idle = 0;
     }
+    frames_return(frames, first.v + count - idle, idle);
     pthread_mutex_unlock(&frames->lock);
 }

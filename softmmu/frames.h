@@ -37,8 +37,9 @@ void frames_free(struct frames *frames);
 /* A zeroed frame with one reference, or MPN_NONE when the budget is spent. */
 mpn_t frames_take(struct frames *frames);
 void frames_hold(struct frames *frames, mpn_t mpn);
-/* Drops one reference; the last returns the frame and its host memory. */
-void frames_drop(struct frames *frames, mpn_t mpn);
+/* Drops one reference of each of `count` frames from `first` on; the last returns the frame and its
+ * host memory. */
+void frames_drop(struct frames *frames, mpn_t first, uint32_t count);
 
 static inline uint8_t *frames_host(const struct frames *frames, mpn_t mpn)
 {

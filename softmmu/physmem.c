@@ -30,9 +30,16 @@ void physmem_free(struct physmem *physmem)
 {
     if (!physmem->pmap)
         return;
-    for (uint64_t index = 0; index < physmem->ram_bytes >> PAGE_SHIFT; index++)
-        if (physmem->pmap[index].v != FRAMES_ZERO.v)
-            frames_drop(physmem->frames, physmem->pmap[index]);
+    const uint64_t pages = physmem->ram_bytes >> PAGE_SHIFT;
+    for (uint64_t index = 0, end; index < pages; index = end) {
+        const mpn_t first = physmem->pmap[index];
+        for (end = index + 1; end < pages && physmem->pmap[end].v == first.v + (end - index);)
+            end++;
+        if (first.v != FRAMES_ZERO.v)
+            frames_drop(physmem->frames, first, (uint32_t)(end - index));
+        else
+            end = index + 1; /* a frame after the zero page is no run with it */
+    }
     pthread_mutex_destroy(&physmem->lock);
     free(physmem->pmap);
     free(physmem->code);

@@ -16,11 +16,15 @@ static const char *const view_names[WINDOWS_VIEWS] = {
 enum {
     LOSSES_MAX = 3,
     DROPS_MAX = 16,
+    SWITCHES_MAX = 8,
     /* WHY: at some 30 ns a page compared and 4 ms a tick, a tenth of the time. */
     HALF = WINDOWS_INDEXES / 2, /* the first index of the upper half */
     TICK_PAYS_PAGES = 12288,
-    DEBT_MAX_PAGES = 16 * TICK_PAYS_PAGES,
+    DROP_COSTS_PAGES = 64, /* the host's part in taking one away */
 };
+/* WHY more for a kernel: it has more pages to fill again if it is closed. */
+static const uint64_t debt_max_pages[WINDOWS_VIEWS] = {
+    [VIEW_USER] = 16 * TICK_PAYS_PAGES, [VIEW_SUPERVISOR] = 64 * TICK_PAYS_PAGES};
 
 /* WHY a closed delta faults, for h = linear + delta + distance, where distance is up to 2 GiB
  * either way: let t be bits 48..63 of linear, i its index.  For i < 0x7ffe, h - (t << 48) lies from
@@ -99,8 +103,11 @@ static void space_set_open(struct windows *windows, struct windows_space *space,
 }
 
 /* Empties the space, which has to earn windows again. */
-static void space_close(struct windows *windows, struct windows_space *space)
+static void space_close(struct windows *windows, struct windows_space *space, const char *why)
 {
+    if (space->open)
+        log_line(LOG_MMU, "mmu: %s windows closed for PCID %x: %s", view_names[windows->view],
+                 space->key.pcid, why);
     space_empty(windows, space);
     space_set_open(windows, space, !windows->options.earn_ticks);
     space->debt = 0;
@@ -130,8 +137,8 @@ static void space_compare(struct windows *windows, struct windows_space *space)
     const uint64_t had = space_pages(space);
     space->debt += had;
     windows->count.flushes += had != 0;
-    if (windows->options.earn_ticks && space->debt > DEBT_MAX_PAGES) {
-        space_close(windows, space);
+    if (windows->options.earn_ticks && space->debt > debt_max_pages[windows->view]) {
+        space_close(windows, space, "comparing costs too much");
         return;
     }
     for (unsigned i = space->window_count; i-- > 0;) {
@@ -149,7 +156,7 @@ static void space_compare(struct windows *windows, struct windows_space *space)
     space->losses = space->ticks < windows->options.earn_ticks ? space->losses + 1 : 1;
     space->ticks = 0;
     if (space->losses == LOSSES_MAX)
-        space_close(windows, space);
+        space_close(windows, space, "pages do not last");
 }
 
 void windows_space_flushed(struct mmu *mmu, const struct shadow_space *space)
@@ -185,9 +192,10 @@ static struct windows_space *space_for(struct windows *windows, const struct win
         if (space != windows->present && (!oldest || space->last_used < oldest->last_used))
             oldest = space;
     }
-    space_close(windows, oldest);
+    space_close(windows, oldest, "others need the room");
     oldest->key = *key;
     oldest->given_up = false;
+    oldest->drops = oldest->switches = oldest->flitting = 0;
     return oldest;
 }
 
@@ -196,6 +204,7 @@ static void space_make_present(struct windows *windows, struct windows_space *sp
     for (unsigned i = 0; i < windows->present->window_count; i++)
         delta_close(windows, windows->present->windows[i]->index);
     windows->present = space;
+    space->switches++;
     space->last_used = ++windows->use_counter;
 }
 
@@ -242,12 +251,18 @@ void windows_tick(struct mmu *mmu, enum shadow_view_id view)
     struct windows *windows = &mmu->windows[view];
     struct windows_space *space = windows->present;
     const unsigned earn_ticks = windows->options.earn_ticks;
+    const bool flits = view == VIEW_SUPERVISOR && space->switches > SWITCHES_MAX;
     space->debt -= space->debt < TICK_PAYS_PAGES ? space->debt : TICK_PAYS_PAGES;
-    if (space->drops > DROPS_MAX)
+    if (space->drops > DROPS_MAX || flits)
         space->ticks = 0;
     else
         space->ticks += space->ticks < earn_ticks;
-    space->drops = 0;
+    space->flitting = flits ? space->flitting + 1 : 0;
+    space->drops = space->switches = 0;
+    if (space->open && earn_ticks && space->flitting == earn_ticks) {
+        space_close(windows, space, "often switched away from");
+        windows_update(windows);
+    }
     if (space->open || space->given_up || space->ticks < earn_ticks)
         return;
     log_line(LOG_MMU, "mmu: %s windows open for PCID %x", view_names[view], mmu->space->pcid);
@@ -464,21 +479,27 @@ static bool window_drop_address(struct windows *windows, struct window *window, 
     return windows->count.unmapped != had;
 }
 
-/* WHY: a page that is taken away and comes again costs a fault and two calls of the host. */
-static void space_note_drop(struct windows *windows, struct windows_space *space)
+/* WHY: a page that is taken away and comes again costs a fault and two calls of the host; and how a
+ * process begins foretells how it goes on. */
+static void note_drop_of_user(struct windows *windows, struct windows_space *space)
 {
     space->drops++;
     if (!space->open || !windows->options.earn_ticks || space->drops <= DROPS_MAX)
         return;
-    space_close(windows, space);
+    space_close(windows, space, "many addresses flushed");
     windows_update(windows);
 }
 
-/* WHY every flush of a user's counts: how a process begins foretells how it goes on.  The kernel
- * flushes addresses of users. */
-static bool drop_counts(const struct windows *windows, bool had)
+/* WHY only if a page was there: the kernel flushes addresses of users, and what it mapped and never
+ * touched. */
+static void note_drop_of_supervisor(struct windows *windows, struct windows_space *space, bool had)
 {
-    return had || windows->view == VIEW_USER;
+    space->debt += had ? DROP_COSTS_PAGES : 0;
+    if (!space->open || !windows->options.earn_ticks ||
+        space->debt <= debt_max_pages[windows->view])
+        return;
+    space_close(windows, space, "many addresses flushed");
+    windows_update(windows);
 }
 
 static void address_dropped(struct windows *windows, uint16_t pcid, uint64_t linear,
@@ -494,8 +515,12 @@ static void address_dropped(struct windows *windows, uint16_t pcid, uint64_t lin
         if (window && window_drop_address(windows, window, linear, only_global))
             had |= space == windows->present;
     }
-    if (windows->present->key.pcid == pcid && !only_global && drop_counts(windows, had))
-        space_note_drop(windows, windows->present);
+    if (windows->present->key.pcid != pcid || only_global)
+        return;
+    if (windows->view == VIEW_USER)
+        note_drop_of_user(windows, windows->present);
+    else
+        note_drop_of_supervisor(windows, windows->present, had);
 }
 
 void windows_address_dropped(struct mmu *mmu, const struct shadow_space *space, uint64_t linear,
@@ -565,7 +590,7 @@ static bool view_init(struct windows *windows, struct mmu *mmu, int64_t *deltas,
     windows->present = &windows->spaces[0];
     windows->present->key = key_of_registers(mmu);
     for (unsigned i = 0; i < WINDOWS_SPACES; i++)
-        space_close(windows, &windows->spaces[i]);
+        space_close(windows, &windows->spaces[i], "a new machine");
     return windows->pages && windows->of_ram;
 }
 

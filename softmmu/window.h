@@ -75,7 +75,8 @@ struct windows_space {
     unsigned ticks;  /* since it opened, lost most of its pages, or, not open, was flushed */
     unsigned losses; /* of most of its pages, one soon after the other */
     unsigned drops;  /* addresses flushed since the last tick */
-    uint64_t debt;   /* pages compared that its ticks have not paid for yet */
+    unsigned switches, flitting; /* to it since the last tick; ticks in a row with many of them */
+    uint64_t debt;               /* pages compared that its ticks have not paid for yet */
     uint64_t last_used;
     bool open, stale;
     bool given_up; /* not to be opened before a flush while it is present */
@@ -125,7 +126,8 @@ static inline int64_t windows_closed_delta(unsigned index)
  * present.  Open, it stays so while flushes leave it most of its pages.  One that loses most of
  * them several times, each within that many ticks of the last, or that costs more to compare than
  * its ticks are worth, is emptied and has to earn again; so is one with many addresses flushed
- * between two ticks, and such a tick earns nothing. */
+ * between two ticks, and such a tick earns nothing.  The same goes, tick after tick, for a kernel's
+ * space that is often switched away from: each has all of the kernel to fill. */
 void windows_tick(struct mmu *mmu, enum shadow_view_id view);
 /* Puts the page of `gva` as the present soft tier's view has it, or else as a walk would grant it
  * without setting an A or D bit, into its window, and perhaps some around it; or gives what is

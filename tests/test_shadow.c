@@ -216,12 +216,24 @@ Test(frames, the_budget_is_kept_and_frames_come_back_zeroed)
     cr_assert_eq(borders, 100 / FRAMES_RUN, "runs of frames are scattered on purpose");
     cr_assert_eq(frames_take(&frames).v, MPN_NONE.v);
     frames_hold(&frames, taken[7]);
-    frames_drop(&frames, taken[7]);
+    frames_drop(&frames, taken[7], 1);
     cr_assert_eq(frames_take(&frames).v, MPN_NONE.v, "still held once");
-    frames_drop(&frames, taken[7]);
+    frames_drop(&frames, taken[7], 1);
     mpn_t again = frames_take(&frames);
     cr_assert_eq(again.v, taken[7].v);
     for (unsigned i = 0; i < PAGE_BYTES; i++)
         cr_assert_eq(frames_host(&frames, again)[i], 0);
+    /* a run, of which one is held */
+    const mpn_t run = taken[FRAMES_RUN];
+    frames_hold(&frames, MPN(run.v + 3));
+    frames_drop(&frames, run, 6);
+    cr_assert_eq(frames.used, 100 + 1 - 5);
+    cr_assert_eq(*frames_host(&frames, MPN(run.v + 3)), 0xee);
+    for (unsigned i = 0; i < 5; i++) {
+        again = frames_take(&frames);
+        cr_assert(again.v - run.v < 6 && again.v != run.v + 3);
+        cr_assert_eq(*frames_host(&frames, again), 0);
+    }
+    cr_assert_eq(frames_take(&frames).v, MPN_NONE.v);
     frames_free(&frames);
 }

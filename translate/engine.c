@@ -79,11 +79,12 @@ void translation_seen(struct translator *translator, struct cpu *cpu)
     struct timespec now;
     if (!cpu->mmu.windows || !(cpu->mode & MODE_PROTECTED))
         return;
+    const enum shadow_view_id view = cpu_window_view(cpu);
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (now.tv_nsec == translator->last_tick)
+    if (now.tv_nsec == translator->last_tick[view])
         return;
-    translator->last_tick = now.tv_nsec;
-    windows_tick(&cpu->mmu, cpu_window_view(cpu));
+    translator->last_tick[view] = now.tv_nsec;
+    windows_tick(&cpu->mmu, view);
 }
 
 static int take_exit(struct cpu *cpu, struct translator *translator, uint32_t place)

@@ -122,10 +122,10 @@ struct translator {
     struct translated *regions[CODE_REGIONS];
     struct fault_table faults[CODE_REGIONS];
     struct cooling cooling;
-    unsigned threshold;         /* executions, where code stays as it is */
-    struct trace_writer *trace; /* NULL: none */
-    uint64_t last_id;           /* of a translation */
-    long last_tick;             /* of user code, the host's ns */
+    unsigned threshold;            /* executions, where code stays as it is */
+    struct trace_writer *trace;    /* NULL: none */
+    uint64_t last_id;              /* of a translation */
+    long last_tick[WINDOWS_VIEWS]; /* of code of that privilege, the host's ns */
     /* stubs, executable addresses */
     uint64_t (*enter)(struct cpu *cpu, const void *code); /* an EXEC_… or a place */
     uint8_t *stub_exit;                                   /* T0: the place */
