@@ -100,12 +100,16 @@ static inline void mmu_rig_free(void)
     bus_free(&bus);
 }
 
-/* As user code does. */
-static inline bool touch(uint64_t linear, enum mmu_access access)
+/* As code of that privilege does. */
+static inline bool touch_by(enum shadow_view_id view, uint64_t linear, enum mmu_access access)
 {
     struct translation found;
     uint32_t error;
-    return mmu_translate(&mmu, VIEW_USER, GVA(linear), access, &found, &error);
+    return mmu_translate(&mmu, view, GVA(linear), access, &found, &error);
+}
+static inline bool touch(uint64_t linear, enum mmu_access access)
+{
+    return touch_by(VIEW_USER, linear, access);
 }
 
 #endif
