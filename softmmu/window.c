@@ -16,7 +16,7 @@ static const char *const view_names[WINDOWS_VIEWS] = {
 enum {
     LOSSES_MAX = 3,
     DROPS_MAX = 16,
-    SWITCHES_MAX = 8,
+    SWITCHES_MAX = 1,
     /* WHY: at some 30 ns a page compared and 4 ms a tick, a tenth of the time. */
     HALF = WINDOWS_INDEXES / 2, /* the first index of the upper half */
     TICK_PAYS_PAGES = 12288,
@@ -291,7 +291,7 @@ static void space_give_up(struct windows *windows, int error)
  */
 static void make_room(struct windows *windows)
 {
-    const unsigned max_areas = windows->options.max_areas[windows->view];
+    const unsigned max_areas = windows->options.max_areas;
     const unsigned earn_ticks = windows->options.earn_ticks;
     while (windows->count.areas + PAGE_AREAS_MAX > max_areas) {
         struct windows_space *oldest = windows->present;
@@ -399,7 +399,7 @@ static bool fill_run(struct windows *windows, struct mmu_granted *granted,
                      const struct window_page *wanted)
 {
     struct window_page pages[2 * FRAMES_RUN];
-    const uint64_t room = windows->options.max_areas[windows->view] - windows->count.areas;
+    const uint64_t room = windows->options.max_areas - windows->count.areas;
     const uint32_t block = wanted->number & ~(uint32_t)(FRAMES_RUN - 1);
     unsigned first = FRAMES_RUN, end = first + 1;
     pages[first] = *wanted;
@@ -576,13 +576,12 @@ void windows_page_protected(struct mmu *mmu, ppn_t ppn)
 static bool view_init(struct windows *windows, struct mmu *mmu, int64_t *deltas,
                       const struct windows_options *options)
 {
-    unsigned *max_areas = &windows->options.max_areas[windows->view];
     windows->mmu = mmu;
     windows->deltas = deltas;
     windows->options = *options;
-    if (*max_areas < PAGE_AREAS_MAX)
-        *max_areas = PAGE_AREAS_MAX;
-    windows->pages = calloc(*max_areas + UINT64_C(1), sizeof *windows->pages);
+    if (windows->options.max_areas < PAGE_AREAS_MAX)
+        windows->options.max_areas = PAGE_AREAS_MAX;
+    windows->pages = calloc(windows->options.max_areas + UINT64_C(1), sizeof *windows->pages);
     windows->of_ram = calloc(mmu->physmem->ram_bytes >> PAGE_SHIFT, sizeof *windows->of_ram);
     windows->page_fresh = 1;
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)
@@ -614,7 +613,7 @@ int windows_init(struct mmu *mmu, int64_t (*deltas)[WINDOWS_INDEXES],
     bool done = windows;
     for (unsigned view = 0; windows && view < WINDOWS_VIEWS; view++) {
         windows[view].view = (enum shadow_view_id)view;
-        done &= view_init(&windows[view], mmu, deltas[view], options);
+        done &= view_init(&windows[view], mmu, deltas[view], &options[view]);
     }
     if (!done) {
         for (unsigned view = 0; windows && view < WINDOWS_VIEWS; view++)
@@ -671,7 +670,7 @@ static void describe(const struct windows *windows, FILE *out)
             (unsigned long long)count->closed);
     fprintf(out, "  pages %llu now in %llu of %u host areas; %llu filled, %llu unmapped\n",
             (unsigned long long)count->pages, (unsigned long long)count->areas,
-            windows->options.max_areas[windows->view], (unsigned long long)count->fills,
+            windows->options.max_areas, (unsigned long long)count->fills,
             (unsigned long long)count->unmapped);
     fprintf(out, "  flushes %llu, evictions %llu; the host refused: %s\n",
             (unsigned long long)count->flushes, (unsigned long long)count->evictions,

@@ -43,13 +43,17 @@ enum {
     WINDOWS_SPACES = 16,
 };
 
+/* Of one view. */
 struct windows_options {
-    /* By view: host mappings (VMAs) in all, of pages and of gaps between; at least 2. */
-    unsigned max_areas[WINDOWS_VIEWS];
+    unsigned max_areas;  /* host mappings (VMAs) in all, of pages and of gaps between; at least 2 */
     unsigned earn_ticks; /* see windows_tick(); 0: every space is open from the start */
 };
 
-#define WINDOWS_DEFAULTS ((struct windows_options){.max_areas = {40000, 20000}, .earn_ticks = 3})
+/* WHY more ticks for a kernel: it has more to fill, and its code to translate again. */
+static const struct windows_options windows_defaults[WINDOWS_VIEWS] = {
+    [VIEW_USER] = {.max_areas = 40000, .earn_ticks = 3},
+    [VIEW_SUPERVISOR] = {.max_areas = 20000, .earn_ticks = 10},
+};
 
 struct windows_count {
     uint64_t opened, closed;     /* spaces */
@@ -100,8 +104,8 @@ struct windows {
     uint32_t *of_ram;               /* by RAM page index: the first of its pages */
 };
 
-/* Gives the mmu windows, the views closed until they have earned theirs; deltas[view] is kept
- * current from now on until windows_free().  Negative errno when out of memory. */
+/* Gives the mmu windows: deltas[view] is kept current from now on until windows_free(), by
+ * options[view].  Negative errno when out of memory. */
 int windows_init(struct mmu *mmu, int64_t (*deltas)[WINDOWS_INDEXES],
                  const struct windows_options *options, struct error *error);
 /* No-op without windows; closes every delta.  mmu_free() does it too. */

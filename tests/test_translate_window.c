@@ -372,7 +372,7 @@ Test(translate_window, windows_are_lost_and_come_back)
     struct pair pair;
     pair_init(&pair);
     struct windows *windows = pair.translated.rig.cpu->mmu.windows;
-    windows->options.max_areas[VIEW_USER] = 6;
+    windows->options.max_areas = 6;
     struct random dice = {1234567};
     for (unsigned n = 0; n < ARRAY_LENGTH(programs_64); n++) {
         load(&pair, &programs_64[n]);

@@ -24,13 +24,14 @@ static inline void windows_changed(void *opaque)
 /* At most max_areas mappings; a space earns its windows with earn_ticks ticks. */
 static inline void setup_with(unsigned max_areas, unsigned earn_ticks)
 {
-    const struct windows_options options = {.max_areas = {max_areas, max_areas},
-                                            .earn_ticks = earn_ticks};
+    const struct windows_options options[WINDOWS_VIEWS] = {
+        {.max_areas = max_areas, .earn_ticks = earn_ticks},
+        {.max_areas = max_areas, .earn_ticks = earn_ticks}};
     struct error error;
     scratch = memfd_create("scratch", 0);
     mmu_rig_ram(RAM_PAGES);
     mmu.windows_changed = windows_changed;
-    cr_assert_eq(windows_init(&mmu, deltas, &options, &error), 0);
+    cr_assert_eq(windows_init(&mmu, deltas, options, &error), 0);
     mmu_rig_paging();
     for (unsigned i = 1; i < 64; i++)
         poke(0x2000 + 8 * 4 * i, 0x3000 | P | W | U);

@@ -296,8 +296,7 @@ static void windows_changed(void *opaque)
 {
     struct cpu *cpu = opaque;
     const uint32_t mode = cpu->mode;
-    cpu->native.window_modes[VIEW_USER] =
-        windows_open(&cpu->mmu, VIEW_USER) ? MODE_WINDOW_USER : 0;
+    cpu->native.window_modes[VIEW_USER] = windows_open(&cpu->mmu, VIEW_USER) ? MODE_WINDOW_USER : 0;
     cpu->native.window_modes[VIEW_SUPERVISOR] =
         windows_open(&cpu->mmu, VIEW_SUPERVISOR) ? MODE_WINDOW_SUPERVISOR : 0;
     cpu_mode_changed(cpu);
@@ -311,11 +310,12 @@ static int attach_windows(struct cpu *cpu, const struct translate_options *optio
     if (options->windows == WINDOWS_OFF || !window_faults_supported())
         return 0;
     window_faults_install();
-    struct windows_options windows = WINDOWS_DEFAULTS;
-    if (options->windows == WINDOWS_ALWAYS)
-        windows.earn_ticks = 0;
+    struct windows_options windows[WINDOWS_VIEWS];
+    memcpy(windows, windows_defaults, sizeof windows);
+    for (unsigned view = 0; options->windows == WINDOWS_ALWAYS && view < WINDOWS_VIEWS; view++)
+        windows[view].earn_ticks = 0;
     cpu->mmu.windows_changed = windows_changed;
-    return windows_init(&cpu->mmu, cpu->native.window_deltas, &windows, error);
+    return windows_init(&cpu->mmu, cpu->native.window_deltas, windows, error);
 }
 
 int translator_attach(struct cpu *cpu, const struct translate_options *options, struct error *error)
