@@ -104,17 +104,16 @@ void cpu_mode_changed(struct cpu *cpu)
     bool is_64 = r->efer & EFER_LMA && cs & SEG_L;
     bool checks_alignment = cpu->cpl == 3 && cpu->eflags & F_AC && r->cr0 & CR0_AM;
 
-    cpu->mode =
-        (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
-        (is_64         ? CODE_64
-         : cs & SEG_DB ? CODE_32
-                       : CODE_16) |
-        (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
-        (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
-        (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
-        (protected_mode && !v86 && !checks_alignment ? window_mode(cpu) : 0) |
-        (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
-        (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
+    cpu->mode = (cpu->mode & (MODE_SINGLE | MODE_FLAT)) |
+                (is_64         ? CODE_64
+                 : cs & SEG_DB ? CODE_32
+                               : CODE_16) |
+                (protected_mode && !v86 ? MODE_PROTECTED : 0) | (v86 ? MODE_V86 : 0) |
+                (r->cr0 & CR0_EM ? MODE_EM : 0) | (r->cr0 & CR0_TS ? MODE_TS : 0) |
+                (r->efer & EFER_LMA && !is_64 ? MODE_COMPAT : 0) |
+                (protected_mode && !v86 && !checks_alignment ? window_mode(cpu) : 0) |
+                (r->cr0 & CR0_MP ? MODE_MP : 0) | (r->cr4 & CR4_OSFXSR ? MODE_OSFXSR : 0) |
+                (r->cr4 & CR4_OSXSAVE && (cpu->xcr0 & XCR0_VECTORS) == XCR0_VECTORS ? MODE_AVX : 0);
     cpu->linear_mask = is_64 ? ~UINT64_C(0) : UINT32_MAX;
     cpu->ip_mask = cpu->linear_mask;
     cpu->code_base = is_64 ? 0 : cpu->segs[CS].base;

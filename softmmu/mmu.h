@@ -167,8 +167,8 @@ struct mmu_granted {
 };
 #define MMU_GRANTED(of, by)                                                                        \
     ((struct mmu_granted){.mmu = (of), .view = (by), .stretch = UINT64_MAX, .shift = 21})
-/* True if code of that view may read at `gva` and all A bits are set; then *found is what mmu_walk() would
- * find for a read.  Changes nothing of the guest's, counts nothing. */
+/* True if code of that view may read at `gva` and all A bits are set; then *found is what
+ * mmu_walk() would find for a read.  Changes nothing of the guest's, counts nothing. */
 bool mmu_granted(struct mmu_granted *granted, gva_t gva, struct translation *found);
 /* mmu_probe, level by level, as "info mem VA" prints it: VPN→PPN→MPN and where it is cached. */
 void mmu_describe(struct mmu *mmu, gva_t gva, FILE *out);

@@ -1,4 +1,4 @@
-/* After a flush: which pages of a window are still what the guest's tables grant code of their view.
+/* After a flush: which pages of a window are still what the guest's tables grant to its view.
  *
  * A page stays if a walk would now find the same PPN, readable, with every A bit set: a walk that
  * has to set one must be taken.  It stays read-write only if a write would find D set too.

@@ -158,7 +158,7 @@ void flags_save_image(struct emitter *e)
 }
 
 /* Memory has all the flags now, in the form `kind`. */
-static void noted(struct translating *t, uint32_t kind)
+static void set_noted(struct translating *t, uint32_t kind)
 {
     t->memory_flags = true;
     t->noted = kind;
@@ -169,7 +169,7 @@ static void note_image(struct translating *t)
 {
     flags_save_image(&t->e);
     t->delta = HOST_NONE;
-    noted(t, FLAGS_IMAGE);
+    set_noted(t, FLAGS_IMAGE);
 }
 
 void flags_note(struct translating *t)
@@ -321,7 +321,7 @@ void flags_note_operands(struct translating *t, enum native_flags kind, unsigned
     else if (kind != FLAGS_LOGIC)
         emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_b), immediate);
     emit_store_imm(e, SIZE_64, HOST_CPU, CPU_AT(native.flags_kind), (int32_t)form);
-    noted(t, form);
+    set_noted(t, form);
 }
 
 void flags_note_step(struct translating *t, enum native_step step, unsigned result)

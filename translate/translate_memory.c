@@ -143,8 +143,7 @@ static enum shadow_view_id block_view(const struct translating *t)
 static void emit_delta_of(struct emitter *e, enum shadow_view_id view, unsigned to, unsigned reg)
 {
     emit_upper_half(e, to, reg);
-    emit_mem(e, OP_WIDE(0x8b), to,
-             (struct host_memory){HOST_CPU, (uint8_t)to, 3, deltas_at(view)});
+    emit_mem(e, OP_WIDE(0x8b), to, (struct host_memory){HOST_CPU, (uint8_t)to, 3, deltas_at(view)});
 }
 
 static void emit_delta(struct translating *t, unsigned reg)

@@ -115,7 +115,8 @@ struct translating {
 
 /* Displacement of a field of struct cpu from HOST_CPU. */
 #define CPU_AT(field) ((int32_t)offsetof(struct cpu, field) - HOST_CPU_BIAS)
-_Static_assert(CPU_AT(native.window_deltas[VIEW_USER]) < 128, "what translated code uses most is near");
+_Static_assert(CPU_AT(native.window_deltas[VIEW_USER]) < 128,
+               "what translated code uses most is near");
 static inline int32_t cpu_reg_at(unsigned reg)
 {
     return CPU_AT(regs) + (int32_t)(8 * reg);

@@ -174,8 +174,7 @@ bool window_fault_fill(struct cpu *cpu)
         const gva_t gva = GVA(cpu->native.window_wanted[i] & PAGE_MASK);
         if (!cpu->native.window_wanted[i] || windows_has(&cpu->mmu, view, gva, write))
             continue;
-        changed |=
-            windows_fill(&cpu->mmu, view, gva) && windows_has(&cpu->mmu, view, gva, write);
+        changed |= windows_fill(&cpu->mmu, view, gva) && windows_has(&cpu->mmu, view, gva, write);
     }
     memset(cpu->native.window_wanted, 0, sizeof cpu->native.window_wanted);
     return changed;
