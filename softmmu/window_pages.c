@@ -123,8 +123,12 @@ static void window_forget_pages(struct windows *windows, struct window *window, 
 void window_empty(struct windows *windows, struct window *window)
 {
     if (window->page_count) {
-        /* WHY: it begins and ends at borders of areas, so the host need not split one. */
-        BUG_ON(!window_hide(window, window->low, window->high - window->low + 1));
+        /* WHY: it begins and ends at borders of areas, so the host need not split one; beyond its
+         * limit it still refuses mmap() itself. */
+        const uint64_t count = window->high - window->low + 1;
+        BUG_ON(!window_hide(window, window->low, count) &&
+               mprotect(window->base + ((uint64_t)window->low << PAGE_SHIFT), count << PAGE_SHIFT,
+                        PROT_NONE) < 0);
         window_forget_pages(windows, window, 0, WINDOW_PAGES);
     }
     window_forget_range(window);

@@ -388,6 +388,43 @@ Test(translate_window, windows_are_lost_and_come_back)
     pair_free(&pair);
 }
 
+/* What is put into a window on the way into translated code may cost the space its windows.  Then
+ * the kernel's stack is not to be where the user's windows have one of the user's pages. */
+PROGRAM_64(push_64, "push rax\n pop rbx");
+
+Test(translate_window, a_space_closed_on_the_way_in)
+{
+    static const struct program program = P64(push);
+    struct pair pair;
+    pair_init_as(&pair, true);
+    load(&pair, &program);
+    struct start start = plain_start(true);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert(run(&pair, &start, false));
+    start.pages[1] = NOT_HIS;
+    start_pages(&pair.interpreted, &start);
+    start_pages(&pair.translated, &start);
+    start.keeps_pages = true;
+    struct cpu *cpu = pair.translated.rig.cpu;
+    struct translation found;
+    uint32_t error;
+    const gva_t stack = GVA(start.regs[RSP]);
+    cr_assert(mmu_translate(&cpu->mmu, VIEW_USER, stack, ACCESS_WRITE, &found, &error));
+    cr_assert(windows_fill(&cpu->mmu, VIEW_USER, stack));
+    struct windows *windows = &cpu->mmu.windows[VIEW_SUPERVISOR];
+    windows->options = (struct windows_options){.max_areas = 2, .earn_ticks = 3};
+    cr_assert_gt(windows->count.areas, 0);
+    cr_assert(mmu_translate(&cpu->mmu, VIEW_SUPERVISOR, GVA(places[0] + 3 * PAGE_BYTES),
+                            ACCESS_READ, &found, &error));
+    cpu->native.window_wanted[0] = (places[0] + 3 * PAGE_BYTES) | 1;
+    cpu->native.window_view = VIEW_SUPERVISOR;
+    cpu->native.window_write = false;
+    cr_assert(run(&pair, &start, false));
+    cr_assert_not(windows_open(&cpu->mmu, VIEW_SUPERVISOR));
+    cr_assert_eq(frame_of(&pair.translated).words[0], VECTOR_PF);
+    pair_free(&pair);
+}
+
 /* --- several machines */
 
 /* Each with data of its own, and a fault in each run. */

@@ -51,6 +51,39 @@ Test(window_policy, areas_are_counted_as_the_host_does, .init = setup, .fini = t
     }
 }
 
+/* Uses the host's mappings up, but for `left`: one a page. */
+static void use_mappings_up(unsigned left)
+{
+    enum { PAGES_MAX = 1 << 18 };
+    uint8_t *at = mmap(NULL, (size_t)PAGES_MAX * PAGE_BYTES, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t i = 1;
+    while (i < PAGES_MAX && mprotect(at + i * PAGE_BYTES, PAGE_BYTES, PROT_READ) == 0)
+        i += 2;
+    while (left-- && i > 2)
+        cr_assert_eq(mprotect(at + (i -= 2) * PAGE_BYTES, PAGE_BYTES, PROT_NONE), 0);
+}
+
+Test(window_policy, the_host_has_no_mapping_left, .init = setup, .fini = teardown)
+{
+    for (uint64_t n = 0; n < PAGES_USED; n++)
+        (void)touch(n << 12, ACCESS_WRITE);
+    cr_assert(miss(0x2000, ACCESS_READ));
+    use_mappings_up(10);
+    unsigned refused = 0;
+    for (unsigned step = 0; step < 4000; step++) {
+        const uint64_t linear = random64() % 3 << 32 | random64() % PAGES_USED << 12;
+        if (random64() % 3 == 0)
+            mmu_invlpg(&mmu, GVA(linear));
+        else if (touch(linear, ACCESS_READ) && !windows_fill(&mmu, VIEW_USER, GVA(linear)))
+            refused++;
+        if (!windows_open(&mmu, VIEW_USER))
+            mmu_flush_all(&mmu); /* another attempt */
+    }
+    cr_assert_gt(refused, 0);
+    cr_assert_eq(mmu.windows->refusal, ENOMEM);
+}
+
 Test(window_policy, too_many_windows_give_the_space_up, .init = setup, .fini = teardown)
 {
     for (uint64_t index = 0; index < WINDOWS_PER_SPACE; index++)

@@ -124,8 +124,13 @@ static int exec_translated(struct cpu *cpu, const struct insn *insn)
         cpu->instructions -= block->count; /* the code counts itself */
     cpu->native.code_page = cpu->block_rip - (block->gpa & PAGE_OFFSET_MASK);
     cpu->native.entered++;
-    if (unlikely(cpu->native.window_wanted[0] | cpu->native.window_wanted[1]))
+    if (unlikely(cpu->native.window_wanted[0] | cpu->native.window_wanted[1])) {
         window_fault_fill(cpu);
+        if (unlikely(cpu->mode != block->mode)) { /* that has cost the space its windows */
+            cpu->rip = cpu->block_rip & cpu->ip_mask;
+            return EXEC_LEAVE;
+        }
+    }
     window_faults_in(translator);
     if (unlikely(translation->crossing))
         confirm_crossing(cpu, translation->crossing);
@@ -304,6 +309,20 @@ static void windows_changed(void *opaque)
         atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
 }
 
+/* What windows may have of the host's mappings: less where it gives less than is usual. */
+static unsigned areas_of_host(unsigned wanted)
+{
+    enum { USUAL = 65530 };
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    unsigned most = USUAL;
+    if (file) {
+        if (fscanf(file, "%u", &most) != 1 || most > USUAL)
+            most = USUAL;
+        fclose(file);
+    }
+    return (unsigned)((uint64_t)wanted * most / USUAL);
+}
+
 static int attach_windows(struct cpu *cpu, const struct translate_options *options,
                           struct error *error)
 {
@@ -311,9 +330,12 @@ static int attach_windows(struct cpu *cpu, const struct translate_options *optio
         return 0;
     window_faults_install();
     struct windows_options windows[WINDOWS_VIEWS];
-    memcpy(windows, windows_defaults, sizeof windows);
-    for (unsigned view = 0; options->windows == WINDOWS_ALWAYS && view < WINDOWS_VIEWS; view++)
-        windows[view].earn_ticks = 0;
+    for (unsigned view = 0; view < WINDOWS_VIEWS; view++) {
+        windows[view] = windows_defaults[view];
+        windows[view].max_areas = areas_of_host(windows[view].max_areas);
+        if (options->windows == WINDOWS_ALWAYS)
+            windows[view].earn_ticks = 0;
+    }
     cpu->mmu.windows_changed = windows_changed;
     return windows_init(&cpu->mmu, cpu->native.window_deltas, windows, error);
 }

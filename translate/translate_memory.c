@@ -169,7 +169,7 @@ void memory_note_stack(struct translating *t)
 
 void memory_note_stack_anew(struct emitter *e)
 {
-    emit_test_mem_imm(e, HOST_CPU, CPU_AT(mode) + 1, MODE_WINDOW_SUPERVISOR >> 8);
+    emit_alu_mem_imm(e, ALU_CMP, SIZE_8, HOST_CPU, CPU_AT(cpl), 3);
     uint8_t *supervisor = emit_jump_if(e, COND_NZ);
     note_stack(e, VIEW_USER);
     uint8_t *done = emit_jump(e);

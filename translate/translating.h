@@ -201,7 +201,7 @@ void memory_keep_delta(struct translating *t, unsigned written, int64_t change);
 /* native.stack_delta for RSP as it is now, in code that has windows: INV-5.  Destroys T0; EFLAGS
  * stays. */
 void memory_note_stack(struct translating *t);
-/* The same for code of the privilege that cpu->mode tells; destroys EFLAGS. */
+/* The same for code of the present privilege; destroys EFLAGS. */
 void memory_note_stack_anew(struct emitter *e);
 /* After an instruction in line: the same if RSP may have moved without an access there. */
 void memory_follow_stack(struct translating *t);
