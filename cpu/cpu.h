@@ -50,7 +50,6 @@ enum {
     MODE_WINDOW_USER = 1 << 12,
     MODE_WINDOW_SUPERVISOR = 1 << 13,
     MODE_WINDOW = MODE_WINDOW_USER | MODE_WINDOW_SUPERVISOR,
-    MODE_BITS = 14,
 };
 
 /* Segment attributes: bits 8..23 of the descriptor's high dword, shifted to 0, as VMX keeps

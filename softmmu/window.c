@@ -287,13 +287,19 @@ static void space_give_up(struct windows *windows, int error)
     windows_update(windows);
 }
 
+static uint64_t pages_max(const struct windows *windows)
+{
+    return (uint64_t)PAGES_PER_AREA * windows->options.max_areas;
+}
+
 /* INV-3: empties spaces until a page more has room, that used longest ago first, the present last.
  */
 static void make_room(struct windows *windows)
 {
     const unsigned max_areas = windows->options.max_areas;
     const unsigned earn_ticks = windows->options.earn_ticks;
-    while (windows->count.areas + PAGE_AREAS_MAX > max_areas) {
+    while (windows->count.areas + PAGE_AREAS_MAX > max_areas ||
+           windows->count.pages + FRAMES_RUN > pages_max(windows)) {
         struct windows_space *oldest = windows->present;
         for (unsigned i = 0; i < WINDOWS_SPACES; i++) {
             struct windows_space *space = &windows->spaces[i];
@@ -344,7 +350,7 @@ static bool page_refill(struct windows *windows, const struct window_page *wante
         return false;
     struct window_page *page = &windows->pages[id];
     if (page->mpn != wanted->mpn || page->ppn != wanted->ppn ||
-        !page_set_writable(page, wanted->writable)) {
+        !page_set_writable(windows, page, wanted->writable)) {
         page_drop(windows, id);
         return false;
     }
@@ -554,7 +560,7 @@ static void page_protected(struct windows *windows, uint64_t index)
 {
     uint32_t id = windows->of_ram[index];
     while (id) {
-        if (page_set_writable(&windows->pages[id], false)) {
+        if (page_set_writable(windows, &windows->pages[id], false)) {
             id = windows->pages[id].next;
         } else {
             page_drop(windows, id);
@@ -581,7 +587,7 @@ static bool view_init(struct windows *windows, struct mmu *mmu, int64_t *deltas,
     windows->options = *options;
     if (windows->options.max_areas < PAGE_AREAS_MAX)
         windows->options.max_areas = PAGE_AREAS_MAX;
-    windows->pages = calloc(windows->options.max_areas + UINT64_C(1), sizeof *windows->pages);
+    windows->pages = calloc(pages_max(windows) + 1, sizeof *windows->pages);
     windows->of_ram = calloc(mmu->physmem->ram_bytes >> PAGE_SHIFT, sizeof *windows->of_ram);
     windows->page_fresh = 1;
     for (unsigned index = 0; index < WINDOWS_INDEXES; index++)

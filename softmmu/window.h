@@ -45,7 +45,8 @@ enum {
 
 /* Of one view. */
 struct windows_options {
-    unsigned max_areas;  /* host mappings (VMAs) in all, of pages and of gaps between; at least 2 */
+    unsigned max_areas;  /* host mappings (VMAs) in all, of pages and of gaps between; at least 2.
+                          * There may be eight times as many pages */
     unsigned earn_ticks; /* see windows_tick(); 0: every space is open from the start */
 };
 

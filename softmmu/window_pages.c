@@ -1,5 +1,6 @@
 /* The pages in windows: records, host mappings, and finding them by address and by RAM page.
- * Invariants: softmmu/window.h (INV-3: one area a page, and one a gap, are counted).
+ * Invariants: softmmu/window.h (INV-3: counted are an area for pages that the host can keep as one
+ * mapping, and one for each gap behind such).
  */
 #include "softmmu/window_priv.h"
 
@@ -40,11 +41,38 @@ uint64_t window_next(const struct window *window, uint64_t from)
     return WINDOW_PAGES;
 }
 
-/* How many areas a page adds to those of its neighbours: between two of them, none. */
-static unsigned areas_of(const struct window *window, uint32_t number)
+/* Are the page and the next one of the same mapping? */
+static bool is_joined(const struct windows *windows, const struct window *window, uint64_t number)
 {
-    return (unsigned)PAGE_AREAS_MAX - window_has_at(window, (uint64_t)number - 1) -
-           window_has_at(window, (uint64_t)number + 1);
+    if (!window_has_at(window, number) || !window_has_at(window, number + 1))
+        return false;
+    const struct window_page *page = &windows->pages[window->page_at[number]];
+    const struct window_page *next = &windows->pages[window->page_at[number + 1]];
+    return next->mpn == page->mpn + 1 && next->writable == page->writable;
+}
+
+static unsigned joints_of(const struct windows *windows, const struct window *window,
+                          uint64_t number)
+{
+    return (unsigned)is_joined(windows, window, number - 1) + is_joined(windows, window, number);
+}
+
+/* How many areas a page that is there adds to those of its neighbours; may be negative. */
+static int areas_of(const struct windows *windows, const struct window *window, uint64_t number)
+{
+    return PAGE_AREAS_MAX - window_has_at(window, number - 1) - window_has_at(window, number + 1) -
+           (int)joints_of(windows, window, number);
+}
+
+static void count_areas(struct windows *windows, int change)
+{
+    windows->count.areas += (uint64_t)(int64_t)change;
+}
+
+/* Taking pages away, or their rights, may split areas: then the whole window makes room. */
+static bool has_too_many_areas(const struct windows *windows)
+{
+    return windows->count.areas > windows->options.max_areas;
 }
 
 static uint32_t *ram_list(const struct windows *windows, uint64_t ppn)
@@ -63,9 +91,9 @@ static void page_link(struct windows *windows, uint32_t id)
     if (*ram)
         windows->pages[*ram].previous = id;
     *ram = id;
-    windows->count.areas += areas_of(window, number);
-    windows->count.pages++;
     window->page_at[number] = id;
+    count_areas(windows, areas_of(windows, window, number));
+    windows->count.pages++;
     window->filled[number / 64] |= BIT(number % 64);
     window->stretches[number / STRETCH_PAGES]++;
     window->page_count++;
@@ -85,11 +113,11 @@ static void page_forget(struct windows *windows, uint32_t id)
         page->next;
     if (page->next)
         windows->pages[page->next].previous = page->previous;
+    count_areas(windows, -areas_of(windows, window, number));
     window->page_at[number] = 0;
     window->filled[number / 64] &= ~BIT(number % 64);
     window->stretches[number / STRETCH_PAGES]--;
     window->page_count--;
-    windows->count.areas -= areas_of(window, number);
     windows->count.pages--;
     windows->count.unmapped++;
     page->window = NULL;
@@ -139,7 +167,14 @@ bool window_drop_range(struct windows *windows, struct window *window, uint64_t 
     if (!window_hide(window, first, end - first))
         return false;
     window_forget_pages(windows, window, first, end);
-    return true;
+    return !has_too_many_areas(windows);
+}
+
+static void set_right(struct windows *windows, struct window_page *page, bool writable)
+{
+    const unsigned joints = joints_of(windows, page->window, page->number);
+    page->writable = writable;
+    count_areas(windows, (int)(joints - joints_of(windows, page->window, page->number)));
 }
 
 bool window_protect_range(struct windows *windows, struct window *window, uint64_t first,
@@ -148,28 +183,30 @@ bool window_protect_range(struct windows *windows, struct window *window, uint64
     if (mprotect(window->base + (first << PAGE_SHIFT), (end - first) << PAGE_SHIFT, PROT_READ) < 0)
         return false;
     for (uint64_t n = first; n < end; n++)
-        windows->pages[window->page_at[n]].writable = false;
-    return true;
+        set_right(windows, &windows->pages[window->page_at[n]], false);
+    return !has_too_many_areas(windows);
 }
 
 void page_drop(struct windows *windows, uint32_t id)
 {
     const struct window_page *page = &windows->pages[id];
-    if (likely(window_hide(page->window, page->number, 1)))
+    struct window *window = page->window;
+    const bool hidden = window_hide(window, page->number, 1);
+    if (hidden)
         page_forget(windows, id);
-    else /* WHY: the host had joined areas, and has no more for splitting them */
-        window_empty(windows, page->window);
+    if (!hidden || has_too_many_areas(windows))
+        window_empty(windows, window);
 }
 
-bool page_set_writable(struct window_page *page, bool writable)
+bool page_set_writable(struct windows *windows, struct window_page *page, bool writable)
 {
     if (page->writable == writable)
         return true;
     if (mprotect(page->window->base + ((uint64_t)page->number << PAGE_SHIFT), PAGE_BYTES,
                  writable ? PROT_READ | PROT_WRITE : PROT_READ) < 0)
         return false;
-    page->writable = writable;
-    return true;
+    set_right(windows, page, writable);
+    return !has_too_many_areas(windows);
 }
 
 bool pages_map(struct windows *windows, const struct window_page *wanted, unsigned count)

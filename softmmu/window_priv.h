@@ -13,6 +13,7 @@
 #define WINDOW_PAGES (WINDOW_BYTES >> PAGE_SHIFT)
 
 enum { PAGE_AREAS_MAX = 2 }; /* a page alone is an area, and splits one */
+enum { PAGES_PER_AREA = 8 }; /* there may be, beyond the areas that there may be */
 enum { STRETCH_PAGES = 512 };
 
 struct window_page {
@@ -49,10 +50,11 @@ void window_release(struct window *window);
 /* The number of the first page there is from `from` on, or WINDOW_PAGES. */
 uint64_t window_next(const struct window *window, uint64_t from);
 void window_empty(struct windows *windows, struct window *window);
-/* Takes all pages of [first, end) away; false, and nothing is done, when the host refuses. */
+/* Takes all pages of [first, end) away; false: the host refuses, or there are too many areas now,
+ * and the window has to be emptied. */
 must_check bool window_drop_range(struct windows *windows, struct window *window, uint64_t first,
                                   uint64_t end);
-/* Takes the write right from [first, end), where every page is; false when the host refuses. */
+/* Takes the write right from [first, end), where every page is; false as above. */
 must_check bool window_protect_range(struct windows *windows, struct window *window, uint64_t first,
                                      uint64_t end);
 /* Keeps what the present tables grant, drops the rest (INV-1). */
@@ -62,8 +64,9 @@ void window_compare(struct windows *windows, struct window *window);
  * refuses. */
 must_check bool pages_map(struct windows *windows, const struct window_page *wanted,
                           unsigned count);
-must_check bool page_set_writable(struct window_page *page, bool writable);
-/* The page, or, if the host refuses that, all of the window's. */
+/* False as for a range: the page has to be dropped. */
+must_check bool page_set_writable(struct windows *windows, struct window_page *page, bool writable);
+/* The page, or, if that cannot be, all of the window's. */
 void page_drop(struct windows *windows, uint32_t id);
 
 #endif

@@ -34,21 +34,62 @@ Test(window_policy, the_space_used_longest_ago_makes_room, .fini = teardown)
     cr_assert_gt(mmu.windows->count.evictions, 5);
 }
 
+/* Of the host's mappings those that begin in the first window. */
+static unsigned areas_of_host(void)
+{
+    const uint64_t base = host_of(0);
+    unsigned count = 0;
+    unsigned long long begin;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    cr_assert(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%llx-", &begin) == 1)
+            count += begin - base < BIT(32);
+    fclose(maps);
+    return count;
+}
+
 Test(window_policy, areas_are_counted_as_the_host_does, .init = setup, .fini = teardown)
 {
     for (unsigned step = 0; step < 4000; step++) {
-        uint64_t linear = random64() % PAGES_USED << 12;
-        if (random64() % 2)
-            (void)miss(linear, ACCESS_READ);
-        else
+        const unsigned page = random64() % PAGES_USED, pick = random64() % 8;
+        const uint64_t linear = (uint64_t)page << 12;
+        if (pick < 3)
+            (void)miss(linear, pick ? ACCESS_READ : ACCESS_WRITE);
+        else if (pick < 5)
             mmu_invlpg(&mmu, GVA(linear));
-        unsigned areas = 0;
-        for (uint64_t n = 0; n < PAGES_USED; n++) {
-            bool here = windows_has(&mmu, VIEW_USER, GVA(n << 12), false);
-            areas += here + (here && !windows_has(&mmu, VIEW_USER, GVA((n + 1) << 12), false));
-        }
-        cr_assert_eq(mmu.windows->count.areas, areas, "step %u", step);
+        else if (pick == 5)
+            mmu_protect_code(&mmu, PPN(FIRST_PPN + page));
+        else if (pick == 6 && step % 16 == 0)
+            poke(0x4000 + 8 * page, peek(0x4000 + 8 * page, 8) ^ D);
+        else if (step % 16 == 0)
+            mmu_set_cr3(&mmu, 0x1000, false);
+        if (mmu.windows->count.pages == 0)
+            continue; /* the window may be closed */
+        cr_assert_eq(mmu.windows->count.areas, areas_of_host(), "step %u", step);
     }
+}
+
+/* Twice the pages that there may be areas, in order. */
+Test(window_policy, pages_that_lie_together_are_one_area, .fini = teardown)
+{
+    setup_with(24, 0);
+    for (uint64_t n = 16; n < 16 + 48; n++)
+        if (n % 16 != 15) /* these may be read only */
+            cr_assert(touch(n << 12, ACCESS_WRITE));
+    for (uint64_t n = 16; n < 16 + 48; n++)
+        if (n % 16 != 15)
+            cr_assert(miss(n << 12, ACCESS_WRITE));
+    cr_assert_eq(mmu.windows->count.evictions, 0);
+    cr_assert_gt(mmu.windows->count.pages, 40);
+    /* Each second one goes: too many areas, so all do. */
+    for (uint64_t n = 17; n < 16 + 48; n += 2) {
+        mmu_invlpg(&mmu, GVA(n << 12));
+        cr_assert_leq(mmu.windows->count.areas, 24);
+        cr_assert_not(windows_has(&mmu, VIEW_USER, GVA(n << 12), false));
+    }
+    cr_assert_lt(mmu.windows->count.pages, 20);
 }
 
 /* Uses the host's mappings up, but for `left`: one a page. */
